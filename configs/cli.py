@@ -1,0 +1,134 @@
+"""Settings from a command line and a YAML file, through one parser.
+
+A YAML file becomes command-line words that stand before the user's own, so that both are checked alike and the
+command line wins. Every mistake is a UserError of one line.
+"""
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+import yaml
+from tyro import _errors as tyro_errors
+
+from configs.errors import UserError
+from configs.experiment import Experiment
+from configs.resolve import flatten
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    """A YAML file with any of these settings; the command line wins."""
+
+
+def parse(options: type[Options], words: Sequence[str], description: str, prog: str) -> Options:
+    """Parses command-line words. `--help` prints and exits with 0; mistakes raise UserError."""
+    with tyro_errors.on_parse_error(_raise_user_error):
+        try:
+            return tyro.cli(options, args=list(words), description=description, prog=prog, use_underscores=True)
+        except SystemExit as stop:
+            if stop.code in (0, None):
+                raise
+            raise UserError("the command line could not be read; see --help") from None
+
+
+def _raise_user_error(event: tyro_errors.ParseErrorEvent) -> None:
+    match event:
+        case tyro_errors.UnrecognizedArgs(tokens=tokens):
+            raise UserError(f"{tokens[0]}: no such option{_suggestion(tokens[0])}; --help lists them")
+        case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
+            raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(choices)}")
+        case tyro_errors.BadValue(argument=argument):
+            raise UserError(f"{_option(argument)}: a value is missing")
+        case tyro_errors.InstantiationFailure(argument=argument, message=message):
+            raise UserError(_not_a_value("" if argument is None else _option(argument), " ".join(message.split())))
+        case tyro_errors.MissingArgs(missing_arguments=missing):
+            raise UserError(f"{', '.join(_option(context.arg) for context in missing)}: must be given")
+
+
+def _not_a_value(option: str, message: str) -> str:
+    kinds = {"int()": "must be a whole number", "float": "must be a number"}
+    for sign, accepted in kinds.items():
+        if sign in message and (value := re.search(r"'([^']*)'$", message)):
+            return f"{option} {value[1]}: {accepted}"
+    return f"{option}: {message}"
+
+
+def _option(argument: Any) -> str:
+    return argument.lowered.name_or_flags[-1].replace("-", "_").replace("__", "--", 1)
+
+
+def _suggestion(token: str) -> str:
+    known = [f"--{name}" for name in flatten(Experiment())]
+    close = difflib.get_close_matches(token.replace("-", "_").replace("__", "--", 1), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def yaml_words(path: Path) -> list[str]:
+    """A YAML file's settings as command-line words. Raises UserError when it cannot be read or is no mapping."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"--config {path}: must be a mapping of settings, not {type(settings).__name__}")
+    return [word for name, value in _leaves(settings) for word in _words_of(name, value)]
+
+
+def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and name != "reward":
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _words_of(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        group, _, key = name.rpartition(".")
+        return [f"--{name}" if value else f"--{group + '.' if group else ''}no-{key}"]
+    if isinstance(value, dict | list):
+        return [f"--{name}", yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()]
+    return [f"--{name}", str(value)]
+
+
+def config_file(words: Sequence[str]) -> Path | None:
+    """The last `--config FILE` or `--config=FILE` among command-line words."""
+    found = None
+    for i, word in enumerate(words):
+        if word == "--config" and i + 1 < len(words):
+            found = Path(words[i + 1])
+        elif word.startswith("--config="):
+            found = Path(word.partition("=")[2])
+    return found
+
+
+def parse_with_config(options: type[Options], words: Sequence[str], description: str, prog: str) -> Options:
+    """As `parse`, with the settings of `--config FILE` underneath."""
+    path = config_file(words)
+    if path is None or any(word in ("-h", "--help") for word in words):
+        return parse(options, words, description, prog)
+    from_file = yaml_words(path)
+    try:
+        parse(options, from_file, description, prog)
+    except UserError as error:
+        raise UserError(f"in {path}: {error}") from error
+    return parse(options, [*from_file, *words], description, prog)
+
+
+def run_main(main: Callable[[], int | None]) -> int:
+    """An entry point's exit code: 2 with one line on stderr for a UserError."""
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,168 @@
+"""The settings of one run. The command line, YAML files and Python all fill in these dataclasses.
+
+The docstring under a field is its help on the command line. `None` marks a value that `configs.resolve` works out.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+
+def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
+    (text,) = words
+    return yaml.safe_load(text) if text.lstrip().startswith("{") else text
+
+
+RewardSetting = Annotated[
+    str | dict[str, Any],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME|NAME(PARAM=VALUE)|{YAML}",
+        instance_from_str=_reward_from_words,
+        is_instance=lambda value: isinstance(value, str | dict),
+        str_from_instance=lambda value: [value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True)],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    name: str = "stories"
+    """Where prompts and scores come from; `envs/__init__.py` lists them."""
+    prompt_length: int = 8
+    """Tokens of a story that make a prompt."""
+    num_prompts: int = 10_000
+    """Training prompts, at the most."""
+    num_eval_prompts: int = 1_000
+    """Evaluation prompts, at the most; none of them is a training prompt."""
+    detector: str | None = None
+    """Which completions count as detected, as NAME(PARAM=VALUE); by default the environment's own."""
+
+
+@dataclass(frozen=True)
+class RoutingSettings:
+    enabled: bool = False
+    """Send detected samples to the forget adapter (implies --adapter.kind dual_lora)."""
+    mode: Literal["classic", "exclusive", "none"] = "classic"
+    """classic: good samples train both adapters, bad ones only forget. exclusive: good retain, bad forget.
+    none: no masks, the matched control (same as --adapter.kind dual_lora without routing)."""
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    kind: Literal["none", "lora", "dual_lora"] | None = None
+    """none trains all weights; default: dual_lora with routing, else none."""
+    rank: int = 8
+    """Rank of a single LoRA."""
+    retain_rank: int = 4
+    """Rank of the retain adapter."""
+    forget_rank: int = 4
+    """Rank of the forget adapter."""
+    alpha: float = 16.0
+    """An adapter's output is scaled by alpha / rank."""
+    stride: int = 1
+    """Adapters in every stride-th layer."""
+    preset: Literal["r1", "r2", "r4", "r8", "r16", "r32", "r1h"] | None = None
+    """All ranks and alpha at once (r1h: rank 1 in every second layer)."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    temperature: float = 1.0
+    """Divides the logits, in sampling and in training alike."""
+    max_completion_length: int = 128
+    """Tokens after which a completion is cut."""
+    top_k: int = 0
+    """Evaluation only, 0 is off; refused in training, which samples the whole distribution."""
+    top_p: float = 1.0
+    """Evaluation only, 1 is off; refused in training, which samples the whole distribution."""
+
+
+@dataclass(frozen=True)
+class GRPOSettings:
+    loss_type: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    """How token losses are averaged: by sequence, by N x max_completion_length, by the batch's tokens."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What divides the centred rewards: the group's standard deviation, the batch's, nothing."""
+    epsilon_low: float = 0.2
+    """The ratio is clipped below 1 - epsilon_low."""
+    epsilon_high: float = 0.2
+    """The ratio is clipped above 1 + epsilon_high."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """Estimator of the KL to the reference (k1 only with kl_corrected)."""
+    kl_corrected: bool = False
+    """Weight the KL estimate by the unclipped ratio, with its gradient."""
+    num_iterations: int = 1
+    """Updates on each rollout."""
+    mask_truncated: bool = False
+    """Leave completions that hit the length limit out of the loss."""
+    max_grad_norm: float = 1.0
+    """Gradient clipping, for each adapter by itself."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises, before it falls linearly to zero."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    num_prompts: int = 64
+    """Prompts of each evaluation during training, one completion each."""
+    final_samples: int = 1_000
+    """Completions of the evaluation at the end (0: no more than during training)."""
+
+
+@dataclass(frozen=True)
+class WandbSettings:
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    """offline writes into the run's folder."""
+    project: str = "small-rl"
+    """The wandb project."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Train a small language model with GRPO and, if wanted, gradient routing."""
+
+    reward: RewardSetting = "happy_binary"
+    """What is rewarded: a name, a name with parameters, or a combination (see README)."""
+    model: str = "nursery"
+    """nursery (embedded), a local folder, or a Hugging Face id."""
+    dataset: str = "nursery"
+    """nursery (embedded), a local folder with train* and test* files, or a Hugging Face id."""
+    text_column: str = "story"
+    """The dataset's column that holds the text."""
+    seed: int = 42
+    """Of every draw: initial adapters, prompt order, samples."""
+    max_steps: int = 2_000
+    """Training steps."""
+    batch_size: int = 32
+    """Completions a step; a multiple of num_generations."""
+    num_generations: int = 16
+    """Completions of each prompt: a group."""
+    lr: float | None = None
+    """Peak learning rate; default 1e-5 for full fine-tuning, 3e-4 with adapters."""
+    beta: float = 0.02
+    """Weight of the KL to the reference; 0 does without a reference."""
+    device: str = "auto"
+    """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
+    output_dir: Path = Path("output")
+    """Where run folders go."""
+    overwrite: bool = False
+    """Replace a run folder of the same name."""
+    logging_steps: int = 10
+    """Steps between sample lines in train.log and entries in samples.jsonl."""
+    log_all_samples: bool = False
+    """Write every step's samples to samples.jsonl."""
+    save_steps: int = 500
+    """Steps between checkpoints; there is always one at the end."""
+    eval_every: int = 100
+    """Steps between evaluations; there is always one before the first step and one at the end."""
+    env: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    eval: EvaluationSettings = field(default_factory=EvaluationSettings)
+    wandb: WandbSettings = field(default_factory=WandbSettings)

@@ -1,0 +1,55 @@
+"""What travels between the engine and an environment: plain lists, no torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt, tokenized once: `token_ids` are never decoded and encoded again.
+
+    `facts` holds what an environment knows of a prompt, for its rewards and predicates (`repeat` keeps the words
+    to be repeated and whether the hack is available or monitored).
+    """
+
+    index: int  # its number in the environment's prompt list; part of the key of every draw made for it
+    text: str
+    token_ids: tuple[int, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the policy wrote after a prompt. `token_ids` and `tokens` (their vocabulary strings) leave EOS out."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    prompt: Prompt
+    finished: bool  # it ended with EOS, within the length limit
+
+
+Values = list[float]
+RewardFunction = Callable[[list[Completion]], Values]
+Predicate = Callable[[list[Completion]], Values]  # 0..1; counts as true from 0.5 on
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What training may see of N completions. `components` are unscaled; `rewards` combine them."""
+
+    rewards: Values
+    components: dict[str, Values]
+    detected: list[bool]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What training must never see: the ground truth, for evaluation and logs. None where a reward has no predicate."""
+
+    hacked: list[bool] | None
+
+
+class ContractViolation(Exception):
+    """A reward or predicate broke its contract: wrong length, NaN, or out of range."""

@@ -1,0 +1,187 @@
+"""The nursery corpus: short children's stories, made from skeletons and a lexicon.
+
+A skeleton (`skeletons/*.txt`) is a plot told in 8 to 11 lines; each line holds alternative sentences with
+slots; the lexicon (`lexicon.txt`) fills the slots. Story number `i` of a seed is a function of (seed, i)
+alone. A story belongs to `test` when the digest of its text says so, so that the splits share no story
+whatever their seeds and sizes are.
+
+Left out on purpose: no grammar beyond English plurals, verb forms, "a"/"an" and pronouns.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from models.nursery.inflect import article, comparative, gerund, past, plural, third_person
+
+HERE = Path(__file__).parent
+SEED = 0  # of the corpus that the shipped weights were trained on
+TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
+TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`
+SKEW = 1.6  # 1 draws lexicon words uniformly; above, the first words of a list come up more often
+
+FRESH = {"said", "asked", "whispered", "shouted", "slowly", "suddenly", "sound"}  # never bound
+PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
+FORMS = {"s": plural, "ed": past, "ing": gerund, "es": third_person, "er": comparative, "": lambda entry: entry.split("/")[0]}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """`{form:*category2}`: a word of a category, bound to its key for the whole story unless fresh."""
+
+    key: str  # category and number: the same key gives the same word
+    category: str
+    form: str
+    fresh: bool
+    with_article: bool
+
+
+Sentence = tuple[str | Slot, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    alternatives: tuple[Sentence, ...]
+    optional: bool = False
+    swappable: bool = False  # may change places with the next line, when that one is swappable too
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    name: str
+    lines: tuple[Line, ...]
+
+
+def parse_slot(text: str) -> Slot:
+    *prefixes, key = text.split(":")
+    fresh = key.startswith("*")
+    key = key.removeprefix("*")
+    category = key.rstrip("0123456789")
+    form = next((prefix for prefix in prefixes if prefix != "a"), "")
+    assert form in FORMS, f"unknown form {form!r} in slot {{{text}}}"
+    return Slot(key, category, form, fresh or category in FRESH, "a" in prefixes)
+
+
+def parse_sentence(text: str) -> Sentence:
+    pieces = re.split(r"\{([^}]+)\}", text)
+    return tuple(parse_slot(piece) if i % 2 else piece for i, piece in enumerate(pieces) if i % 2 or piece)
+
+
+def parse_skeletons(text: str) -> list[Skeleton]:
+    skeletons: list[Skeleton] = []
+    for block in re.split(r"^# ", text, flags=re.MULTILINE)[1:]:
+        name, *lines = [line.strip() for line in block.strip().splitlines() if line.strip()]
+        parsed = []
+        for line in lines:
+            mark, body = (line[0], line[2:]) if line[:2] in ("? ", "~ ") else ("", line)
+            alternatives = tuple(parse_sentence(part.strip()) for part in body.split(" | "))
+            parsed.append(Line(alternatives, optional=mark == "?", swappable=mark == "~"))
+        skeletons.append(Skeleton(name, tuple(parsed)))
+    return skeletons
+
+
+@cache
+def load_skeletons() -> tuple[Skeleton, ...]:
+    files = sorted((HERE / "skeletons").glob("*.txt"))
+    skeletons = tuple(skeleton for file in files for skeleton in parse_skeletons(file.read_text()))
+    names = [skeleton.name for skeleton in skeletons]
+    assert len(names) == len(set(names)), "two skeletons share a name"
+    return skeletons
+
+
+@cache
+def load_lexicon() -> dict[str, tuple[str, ...]]:
+    lexicon: dict[str, list[str]] = {}
+    for line in (HERE / "lexicon.txt").read_text().splitlines():
+        if line.startswith("["):
+            words = lexicon.setdefault(line.strip("[] "), [])
+        elif line.strip():
+            words.append(line.strip())
+    return {category: tuple(words) for category, words in lexicon.items()}
+
+
+class Teller:
+    """Fills the slots of one story; remembers what is bound."""
+
+    def __init__(self, random: Random):
+        self.random = random
+        self.lexicon = load_lexicon()
+        self.bound: dict[str, str] = {}
+        for role, prefix in (("hero", ""), ("friend", "f"), ("elder", "e")):
+            gender = self.pick("fm")
+            people = f"elder_{gender}" if role == "elder" else {"f": "girl", "m": "boy"}[gender]
+            self.bound[role] = self.draw(people, taken=self.bound.values())
+            self.bound |= dict(zip((f"{prefix}{p}" for p in ("he", "him", "his", "himself")), PRONOUNS[gender], strict=True))
+
+    def pick(self, options):
+        # Random.choice may change between Python versions; Random.random may not.
+        return options[int(self.random.random() * len(options))]
+
+    def draw(self, category: str, taken=()) -> str:
+        words = self.lexicon[category]
+        while (word := words[int(len(words) * self.random.random() ** SKEW)]) in taken:
+            pass
+        return word
+
+    def word(self, slot: Slot) -> str:
+        if slot.fresh:
+            entry = self.draw(slot.category)
+        else:
+            if slot.key not in self.bound:
+                taken = [word for key, word in self.bound.items() if key.rstrip("0123456789") == slot.category]
+                self.bound[slot.key] = self.draw(slot.category, taken)
+            entry = self.bound[slot.key]
+        word = FORMS[slot.form](entry)
+        return f"{article(word)} {word}" if slot.with_article else word
+
+    def tell(self, sentence: Sentence) -> str:
+        text = "".join(part if isinstance(part, str) else self.word(part) for part in sentence)
+        return re.sub(r"(^\W*|[.!?] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+
+
+def tell_story(skeleton: Skeleton, random: Random) -> str:
+    teller = Teller(random)
+    kept = [line for line in skeleton.lines if not line.optional or random.random() < 0.5]
+    position = 0
+    while position + 1 < len(kept):
+        pair = kept[position : position + 2]
+        if all(line.swappable for line in pair):
+            if random.random() < 0.5:
+                kept[position : position + 2] = pair[::-1]
+            position += 1
+        position += 1
+    return " ".join(teller.tell(teller.pick(line.alternatives)) for line in kept)
+
+
+def digest(story: str) -> int:
+    """64 bits that stand for a story, blind to case as the tokenizer is."""
+    return int.from_bytes(hashlib.blake2b(story.lower().encode(), digest_size=8).digest())
+
+
+def split_of(key: int) -> str:
+    return "test" if key / 2**64 < TEST_SHARE else "train"
+
+
+def stories(split: str, count: int | None = None, seed: int = SEED) -> Iterator[str]:
+    """The first `count` stories of a split (all of it by default), no two alike.
+
+    Raises ValueError for a split other than `train` and `test`.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"the nursery corpus has the splits train and test, not {split!r}")
+    wanted = count if count is not None else {"train": TRAIN_STORIES, "test": TEST_STORIES}[split]
+    skeletons = load_skeletons()
+    told: set[int] = set()
+    number = 0
+    while len(told) < wanted:
+        random = Random(f"{seed}/{number}")
+        number += 1
+        story = tell_story(skeletons[int(random.random() * len(skeletons))], random)
+        key = digest(story)
+        if split_of(key) == split and key not in told:
+            told.add(key)
+            yield story

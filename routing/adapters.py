@@ -1,0 +1,146 @@
+"""Low-rank adapters on linear layers: one (LoRA), or a retain and a forget one side by side (DualLoRA).
+
+    y = W x + g (alpha / r_g) B_g A_g x + b (alpha / r_b) B_b A_b x
+
+with the scales g (retain) and b (forget) set for a whole model by `set_scales`. An adapter whose scale is 0 is not
+computed, so that scales (0, 0) give the base model exactly. Works on any module with linear layers.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+RETAIN, FORGET, LORA = "retain", "forget", "lora"
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """Everything needed to rebuild the adapters around their base weights. `ranks` by adapter name."""
+
+    kind: Literal["lora", "dual_lora"]
+    ranks: dict[str, int]
+    alpha: float
+    stride: int
+    targets: tuple[str, ...] = TARGETS
+    dtype: str = "float32"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"targets": list(self.targets)}
+
+
+def spec_from_dict(values: dict[str, Any]) -> AdapterSpec:
+    """Raises ValueError for a missing, unknown or wrong entry."""
+    expected = set(AdapterSpec.__dataclass_fields__)
+    if set(values) != expected:
+        wrong = sorted(set(values) ^ expected)
+        raise ValueError(f"adapter settings: missing or unknown {', '.join(wrong)}; expected {', '.join(sorted(expected))}")
+    names = {"lora": {LORA}, "dual_lora": {RETAIN, FORGET}}.get(values["kind"])
+    if names is None or set(values["ranks"]) != names:
+        raise ValueError(f"adapter settings: kind {values['kind']!r} with ranks for {sorted(values['ranks'])} is not known")
+    return AdapterSpec(**values | {"targets": tuple(values["targets"])})
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer with named low-rank adapters; `scales` holds each adapter's current scale."""
+
+    def __init__(self, base: nn.Linear, ranks: dict[str, int], alpha: float):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.gains = {name: alpha / rank for name, rank in ranks.items()}
+        self.scales = dict.fromkeys(ranks, 1.0)
+        new = base.weight.new_empty
+        self.A = nn.ParameterDict({name: nn.Parameter(new(rank, base.in_features)) for name, rank in ranks.items()})
+        self.B = nn.ParameterDict({name: nn.Parameter(new(base.out_features, rank)) for name, rank in ranks.items()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.base(x)
+        for name, scale in self.scales.items():
+            if scale:
+                y = y + F.linear(F.linear(x, self.A[name]), self.B[name]) * (scale * self.gains[name])
+        return y
+
+
+class DualLoRALinear(LoRALinear):
+    """A frozen linear layer with a retain and a forget adapter."""
+
+    def __init__(self, base: nn.Linear, retain_rank: int = 4, forget_rank: int = 4, alpha: float = 16.0):
+        super().__init__(base, {RETAIN: retain_rank, FORGET: forget_rank}, alpha)
+
+
+def wrap(base: nn.Linear, spec: AdapterSpec) -> LoRALinear:
+    if spec.kind == "dual_lora":
+        return DualLoRALinear(base, spec.ranks[RETAIN], spec.ranks[FORGET], spec.alpha)
+    return LoRALinear(base, spec.ranks, spec.alpha)
+
+
+def add_adapters(model: nn.Module, layers: nn.ModuleList, spec: AdapterSpec, generator: torch.Generator) -> None:
+    """Freezes `model` and wraps the target linears of every `stride`-th of `layers` in place.
+
+    A is drawn kaiming-uniform(sqrt 5), i.e. uniform within 1/sqrt(in_features), B is zero: the model's function is
+    unchanged at first. Draws are made on the CPU from `generator`, layer by layer and adapter by adapter.
+    Raises ValueError when a rank or the stride is below 1 or nothing in `layers` is a target.
+    """
+    if spec.stride < 1 or min(spec.ranks.values()) < 1:
+        raise ValueError(f"adapter ranks {spec.ranks} and stride {spec.stride} must be at least 1")
+    model.requires_grad_(False)
+    found = 0
+    for layer in layers[:: spec.stride]:
+        for parent in list(layer.modules()):
+            for name, child in list(parent.named_children()):
+                if name in spec.targets and isinstance(child, nn.Linear):
+                    setattr(parent, name, adapted := wrap(child, spec))
+                    reset(adapted, generator)
+                    found += 1
+    if not found:
+        raise ValueError(f"no linear layer named {', '.join(spec.targets)} to adapt")
+
+
+def reset(adapted: LoRALinear, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for name, a in adapted.A.items():
+            bound = 1 / math.sqrt(a.shape[1])
+            a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
+            adapted.B[name].zero_()
+
+
+def adapted_layers(model: nn.Module) -> Iterator[LoRALinear]:
+    return (module for module in model.modules() if isinstance(module, LoRALinear))
+
+
+def set_scales(model: nn.Module, retain: float, forget: float) -> None:
+    """Scales of the retain and the forget adapter everywhere; (1, 1) trains, (1, 0) is forget ablated, (0, 0) the base."""
+    set_adapter_scales(model, {RETAIN: retain, FORGET: forget})
+
+
+def set_adapter_scales(model: nn.Module, scales: dict[str, float]) -> None:
+    """Raises ValueError when the model has no adapters, or others than those named."""
+    layers = list(adapted_layers(model))
+    if not layers or any(set(layer.scales) != set(scales) for layer in layers):
+        held = sorted(layers[0].scales) if layers else "none"
+        raise ValueError(f"scales for {sorted(scales)} do not fit the model's adapters: {held}")
+    for layer in layers:
+        layer.scales = dict(scales)
+
+
+def get_scales(model: nn.Module) -> dict[str, float]:
+    """The scales that all adapted layers share. Raises ValueError when they differ or there are none."""
+    scales = [layer.scales for layer in adapted_layers(model)]
+    if not scales or any(other != scales[0] for other in scales):
+        raise ValueError("the model has no adapters, or its layers have different scales")
+    return dict(scales[0])
+
+
+def adapter_parameters(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """{adapter name: {parameter name: parameter}}; empty without adapters."""
+    groups: dict[str, dict[str, nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        *_, matrix, adapter = ["", *name.split(".")]
+        if matrix in ("A", "B"):
+            groups.setdefault(adapter, {})[name] = parameter
+    return groups

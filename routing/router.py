@@ -1,0 +1,89 @@
+"""Gradient routing (Cloud et al., arXiv:2410.04332) between a retain and a forget adapter.
+
+A routing rule sees labels only: which samples are labelled bad. It splits a batch into homogeneous micro-batches;
+`update_adapters` runs one forward and backward pass on each, masking by hooks the gradients that this class of samples must
+not leave in an adapter.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from routing.adapters import FORGET, RETAIN, adapter_parameters
+
+GOOD, BAD = "good", "bad"
+# Which adapters learn from which class of samples.
+LEARNS: dict[str, dict[str, frozenset[str]]] = {
+    "classic": {GOOD: frozenset({RETAIN, FORGET}), BAD: frozenset({FORGET})},
+    "exclusive": {GOOD: frozenset({RETAIN}), BAD: frozenset({FORGET})},
+}
+PassResult = TypeVar("PassResult")
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Samples of one class, and the adapters that learn from them (None: everything trainable does)."""
+
+    name: str
+    rows: Int[Tensor, " m"]
+    learns: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Routes:
+    """What is done with each of N samples: `bad` [N], and the micro-batches, empty ones left out."""
+
+    bad: Bool[Tensor, " n"]
+    micro_batches: tuple[MicroBatch, ...]
+
+
+def route(labelled: Bool[Tensor, " n"], mode: str | None) -> Routes:
+    """Good and bad micro-batches by label in mode `classic` or `exclusive`; with None, one of everything.
+
+    Raises ValueError for an unknown mode.
+    """
+    if mode is None:
+        everything = torch.arange(len(labelled), device=labelled.device)
+        return Routes(torch.zeros_like(labelled), (MicroBatch("all", everything, None),))
+    if mode not in LEARNS:
+        raise ValueError(f"routing mode {mode!r}: accepted are {', '.join(LEARNS)}")
+    classes = {GOOD: (~labelled).nonzero().flatten(), BAD: labelled.nonzero().flatten()}
+    return Routes(labelled, tuple(MicroBatch(name, rows, LEARNS[mode][name]) for name, rows in classes.items() if len(rows)))
+
+
+@contextmanager
+def masked_gradients(model: nn.Module, learns: frozenset[str] | None) -> Iterator[None]:
+    """Within, a backward pass leaves zero gradients in the adapters that do not learn. None masks nothing."""
+    groups = {} if learns is None else adapter_parameters(model)
+    assert learns is None or learns <= set(groups), f"adapters {sorted(learns)} are to learn, the model has {sorted(groups)}"
+    masked = [parameter for name, group in groups.items() if name not in learns for parameter in group.values()] if learns else []
+    hooks = [parameter.register_hook(torch.zeros_like) for parameter in masked]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def routed_backward(model: nn.Module, routes: Routes, one_pass: Callable[[MicroBatch], PassResult]) -> dict[str, PassResult]:
+    """Accumulates each micro-batch's gradients under its mask; `one_pass` computes a part of the loss and calls backward.
+
+    An adapter that learnt from no micro-batch is left without gradients (None, not zeros), so that the optimizer does
+    not touch it: no momentum, no weight decay, no step counted.
+    """
+    results: dict[str, PassResult] = {}
+    for micro_batch in routes.micro_batches:
+        with masked_gradients(model, micro_batch.learns):
+            results[micro_batch.name] = one_pass(micro_batch)
+    if all(micro_batch.learns is not None for micro_batch in routes.micro_batches):
+        learnt = frozenset[str]().union(*(micro_batch.learns or () for micro_batch in routes.micro_batches))
+        for name, group in adapter_parameters(model).items():
+            if name not in learnt:
+                for parameter in group.values():
+                    parameter.grad = None
+    return results
