@@ -18,9 +18,10 @@ from tyro import _errors as tyro_errors
 
 from configs.errors import UserError
 from configs.experiment import Experiment
-from configs.resolve import flatten
+from configs.resolve import flatten, require
 
 Options = TypeVar("Options")
+SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ def parse(options: type[Options], words: Sequence[str], description: str, prog: 
 def _raise_user_error(event: tyro_errors.ParseErrorEvent) -> None:
     match event:
         case tyro_errors.UnrecognizedArgs(tokens=tokens):
-            raise UserError(f"{tokens[0]}: no such option{_suggestion(tokens[0])}; --help lists them")
+            option = tokens[0].partition("=")[0]
+            raise UserError(f"{option}: no such option{_suggestion(option)}; --help lists them")
         case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
-            raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(choices)}")
+            raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
         case tyro_errors.BadValue(argument=argument):
             raise UserError(f"{_option(argument)}: a value is missing")
         case tyro_errors.InstantiationFailure(argument=argument, message=message):
@@ -68,7 +70,7 @@ def _option(argument: Any) -> str:
 
 
 def _suggestion(token: str) -> str:
-    known = [f"--{name}" for name in flatten(Experiment())]
+    known = [f"--{name}" for name in SETTINGS]
     close = difflib.get_close_matches(token.replace("-", "_").replace("__", "--", 1), known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -77,28 +79,45 @@ def yaml_words(path: Path) -> list[str]:
     """A YAML file's settings as command-line words. Raises UserError when it cannot be read or is no mapping."""
     try:
         settings = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
         raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise UserError(f"--config {path}: must be a mapping of settings, not {type(settings).__name__}")
-    return [word for name, value in _leaves(settings) for word in _words_of(name, value)]
+    try:
+        return [_word_of(name, value) for name, value in _leaves(settings)]
+    except UserError as error:
+        raise UserError(f"in {path}: {error}") from error
 
 
 def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict) and name != "reward":
-            yield from _leaves(value, f"{prefix}{name}.")
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and name.replace("-", "_") not in SETTINGS:
+            yield from _leaves(value, f"{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield name, value
 
 
-def _words_of(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        group, _, key = name.rpartition(".")
-        return [f"--{name}" if value else f"--{group + '.' if group else ''}no-{key}"]
+def _word_of(name: str, value: Any) -> str:
+    """One setting as a command-line word. Names that are no settings are left to the parser to refuse."""
+    known = name.replace("-", "_")
+    if known in ("config", "help"):
+        raise UserError(f"--{name}: has no place in a file of settings")
     if isinstance(value, dict | list):
-        return [f"--{name}", yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()]
-    return [f"--{name}", str(value)]
+        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
+    else:
+        text = str(value)
+    if known not in SETTINGS:
+        return f"--{name}={text}"
+    if isinstance(SETTINGS[known], bool):
+        require(isinstance(value, bool), name, text, "must be true or false")
+        group, dot, key = name.rpartition(".")
+        return f"--{name}" if value else f"--{group}{dot}no-{key}"
+    require(not isinstance(value, bool), name, text, "must not be true or false; words like on, off, yes and no need quotes")
+    require(value is not None or SETTINGS[known] is None, name, "null", "must have a value")
+    require(not isinstance(value, list), name, text, "must be one value, not a list")
+    require(not isinstance(value, dict) or known == "reward", name, text, "must be one value, not a mapping")
+    return f"--{name}={text}"
 
 
 def config_file(words: Sequence[str]) -> Path | None:

@@ -13,7 +13,12 @@ import yaml
 
 def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
     (text,) = words
-    return yaml.safe_load(text) if text.lstrip().startswith("{") else text
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text}: not a YAML mapping") from error
 
 
 RewardSetting = Annotated[

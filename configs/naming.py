@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 from configs.experiment import AdapterSettings, Experiment
@@ -34,16 +36,17 @@ def config_hash(resolved: Experiment) -> str:
 
 
 def word(value: Any) -> str:
-    """A value as part of a file name."""
+    """A value as part of a file name: a number with all of its digits, a text with dashes for what has no place there."""
     if isinstance(value, float):
-        value = f"{value:g}"
+        short = f"{value:g}"
+        value = short if float(short) == value else repr(float(value))
     return re.sub(r"[^A-Za-z0-9.+_-]+", "-", str(value)).strip("-")
 
 
 def scientific(value: float) -> str:
-    """3e-4, 2.5e-5."""
-    mantissa, exponent = f"{value:.6e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    """3e-4, 2.5e-5: as few digits as tell the number from every other."""
+    mantissa, exponent = f"{Decimal(repr(float(value))).normalize():e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def reward_name(reward: str | dict[str, Any]) -> str:
@@ -57,10 +60,19 @@ def adapter_name(adapter: AdapterSettings) -> str:
     return ranks[str(adapter.kind)]
 
 
+def is_told(value: Any, labels: set[str]) -> bool:
+    """Whether a name made of `labels` and words tells this value from every other one."""
+    if isinstance(value, str):
+        return word(value) == value and not any(f"_{label}" in value for label in labels)
+    return not isinstance(value, dict)
+
+
 def run_name(resolved: Experiment, usual_detector: str) -> str:
     """Reward, routing, adapter and ranks, lr, beta, batch, seed; then whatever else differs from the defaults.
 
-    `usual_detector` is the one that the environment has unless it is given another.
+    `usual_detector` is the one that the environment has unless it is given another. A name that is too long, or that
+    does not tell all values whole (`a/b` and `a-b` make the same word), ends with the hash. Runs on different devices
+    have the same name.
     """
     assert resolved.lr is not None
     parts = [
@@ -74,8 +86,11 @@ def run_name(resolved: Experiment, usual_detector: str) -> str:
     ]
     usual = flatten(resolve(Experiment(), cuda_available=False)) | {"env.detector": usual_detector}
     ranks = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
-    for name, value in flatten(resolved).items():
-        if value != usual[name] and name not in NOT_IDENTITY | IN_EVERY_NAME | ranks:
-            parts.append(f"{name.rpartition('.')[2]}{word(value)}")
+    others = {name: value for name, value in flatten(resolved).items() if name not in NOT_IDENTITY | IN_EVERY_NAME | ranks}
+    keys = Counter(name.rpartition(".")[2] for name in others)
+    labels = {name: key if keys[key := name.rpartition(".")[2]] == 1 else name for name in others}
+    differing = {name: value for name, value in others.items() if value != usual[name]}
+    parts += [f"{labels[name]}{word(value)}" for name, value in differing.items()]
     name = "_".join(parts)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{config_hash(resolved)}"
+    told = all(is_told(value, {"routed", "unrouted", *labels.values()}) for value in (resolved.reward, *differing.values()))
+    return name if told and len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{config_hash(resolved)}"

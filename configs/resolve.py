@@ -1,5 +1,6 @@
 """From what was asked for to what will run: fills in the defaults that depend on other settings, refuses the rest."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
@@ -42,12 +43,25 @@ def resolve(asked: Experiment, cuda_available: bool) -> Experiment:
     contradictions.
     """
     check_ranges(asked)
+    asked = with_floats(asked)
     routing, adapter = resolve_routing(asked.routing, asked.adapter)
     adapter = resolve_adapter(adapter)
     check_effects(replace(asked, routing=routing, adapter=adapter))
     lr = asked.lr if asked.lr is not None else (LR_FULL if adapter.kind == "none" else LR_ADAPTERS)
     device = resolve_device(asked.device, cuda_available)
     return replace(asked, routing=routing, adapter=adapter, lr=lr, device=device)
+
+
+def with_floats(settings: Any) -> Any:
+    """Whole numbers, which Python takes for floats, as floats: equal settings are to have equal hashes."""
+    changes: dict[str, Any] = {}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if is_dataclass(value):
+            changes[entry.name] = with_floats(value)
+        elif entry.type in (float, float | None) and value is not None:
+            changes[entry.name] = float(value)
+    return replace(settings, **changes)
 
 
 def resolve_routing(routing: RoutingSettings, adapter: AdapterSettings) -> tuple[RoutingSettings, AdapterSettings]:
@@ -82,17 +96,17 @@ def resolve_adapter(adapter: AdapterSettings) -> AdapterSettings:
 
 
 def resolve_device(device: str, cuda_available: bool) -> str:
-    kind, _, number = device.partition(":")
-    require(kind in ("auto", "cpu", "cuda") and (not number or (kind == "cuda" and number.isdigit())), "device", device,
-            "accepted are auto, cpu, cuda, cuda:NUMBER")  # fmt: skip
-    require(kind != "cuda" or cuda_available, "device", device, "no CUDA device is available here; use auto or cpu")
-    return device if kind != "auto" else ("cuda" if cuda_available else "cpu")
+    known = re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device)
+    require(known is not None, "device", device, "accepted are auto, cpu, cuda, cuda:NUMBER")
+    there = cuda_available or not device.startswith("cuda")
+    require(there, "device", device, "no CUDA device is available here; use auto or cpu")
+    return device if device != "auto" else ("cuda" if cuda_available else "cpu")
 
 
 def check_ranges(e: Experiment) -> None:
-    at_least_one = "max_steps batch_size num_generations logging_steps save_steps eval_every".split()
+    at_least_one = ["max_steps", "batch_size", "num_generations", "logging_steps", "save_steps", "eval_every"]
     at_least_one += [f"adapter.{name}" for name in ("rank", "retain_rank", "forget_rank", "stride")]
-    at_least_one += "env.prompt_length env.num_prompts env.num_eval_prompts sampling.max_completion_length".split()
+    at_least_one += ["env.prompt_length", "env.num_prompts", "env.num_eval_prompts", "sampling.max_completion_length"]
     at_least_one += ["grpo.num_iterations", "eval.num_prompts"]
     positive = ["adapter.alpha", "grpo.max_grad_norm"]
     not_negative = ["seed", "beta", "grpo.warmup_steps", "eval.final_samples"]

@@ -1,0 +1,18 @@
+"""The environments. Another one is a file with its build function and a line in ENVIRONMENTS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from envs.stories import build_stories
+from envs.types import Environment
+
+
+@dataclass(frozen=True)
+class EnvironmentEntry:
+    """`build` takes the arguments of `build_stories`; `default_detector` is the call of the detector used if none is given."""
+
+    build: Callable[..., Environment]
+    default_detector: str
+
+
+ENVIRONMENTS = {"stories": EnvironmentEntry(build=build_stories, default_detector="happy_count(threshold=3)")}

@@ -30,6 +30,15 @@ class Completion:
     finished: bool  # it ended with EOS, within the length limit
 
 
+@dataclass(frozen=True)
+class Environment:
+    """The prompts of a run. No evaluation prompt is a training prompt, and no two prompts have the same index."""
+
+    name: str
+    train_prompts: tuple[Prompt, ...]
+    eval_prompts: tuple[Prompt, ...]
+
+
 Values = list[float]
 RewardFunction = Callable[[list[Completion]], Values]
 Predicate = Callable[[list[Completion]], Values]  # 0..1; counts as true from 0.5 on

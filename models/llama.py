@@ -49,6 +49,7 @@ SUPPORTED = {  # what the decoder takes for granted: setting -> the values it st
     "hidden_act": ("silu",),
     "pretraining_tp": (1,),
 }
+DERIVED = ("rope_theta", "num_key_value_heads", "head_dim", "attention_bias", "mlp_bias", "tie_word_embeddings")  # may be absent
 
 
 def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
@@ -68,6 +69,8 @@ def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
     eos = config.get("eos_token_id")
     if theta is None or not isinstance(eos, int):
         raise UnsupportedModel(f"config.json needs rope_theta and one integer eos_token_id, got {theta!r} and {eos!r}")
+    if missing := [field.name for field in fields(LlamaConfig) if field.name not in (*DERIVED, *config)]:
+        raise UnsupportedModel(f"config.json lacks {', '.join(missing)}")
     heads = config["num_attention_heads"]
     derived = {
         "rope_theta": float(theta),
@@ -77,9 +80,6 @@ def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
         "mlp_bias": config.get("mlp_bias", False),
         "tie_word_embeddings": config.get("tie_word_embeddings", False),
     }
-    missing = [field.name for field in fields(LlamaConfig) if field.name not in derived | config]
-    if missing:
-        raise UnsupportedModel(f"config.json lacks {', '.join(missing)}")
     return LlamaConfig(**{field.name: (config | derived)[field.name] for field in fields(LlamaConfig)})
 
 
@@ -215,7 +215,7 @@ class Llama(nn.Module):
         dtype = self.model.embed_tokens.weight.dtype
         wide = torch.promote_types(dtype, torch.float32)
         exponents = torch.arange(0, self.config.head_dim, 2, device=positions.device).to(wide) / self.config.head_dim
-        angles = positions[:, None, :, None].to(wide) / self.config.rope_theta**exponents
+        angles = positions[:, None, :, None].to(wide) * (1.0 / self.config.rope_theta**exponents)
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos().to(dtype), angles.sin().to(dtype)
 

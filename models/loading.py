@@ -61,11 +61,12 @@ def load_pretrained(name: str) -> Pretrained:
     try:
         config = config_from_hf(json.loads(find("config.json").read_text()))
         weights = load_weights(find)
+    except (OSError, ValueError, KeyError, SafetensorError, UnsupportedModel) as error:
+        raise UserError(f"--model {name}: cannot be read: {' '.join(str(error).split())}") from error
+    try:
         tokenizer = Tokenizer.from_file(str(find("tokenizer.json")))
     except UserError:
         raise
-    except (OSError, ValueError, SafetensorError, UnsupportedModel) as error:
-        raise UserError(f"--model {name}: cannot be read: {' '.join(str(error).split())}") from error
     except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
         raise UserError(f"--model {name}: tokenizer.json cannot be read: {error}") from error
     check_tokenizer(name, tokenizer, config)
@@ -159,8 +160,11 @@ def load_rows(dataset: str, split: str):
         files = [file for file in sorted(path.glob(f"{split}*")) if file.suffix in TEXT_FILES]
         if not files:
             raise UserError(f"--dataset {dataset}: holds no {split}* file of {', '.join(TEXT_FILES)}")
+        if empty := [file.name for file in files if not file.stat().st_size]:
+            raise UserError(f"--dataset {dataset}: {empty[0]} is empty")
         kind = TEXT_FILES[files[0].suffix]
         return datasets.load_dataset(kind, data_files={split: [str(file) for file in files]}, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = unreachable("--dataset", dataset, error) if not path.is_dir() else f"--dataset {dataset}: cannot be read: {error}"
+        unread = f"--dataset {dataset}: cannot be read: {error.__cause__ or error}"
+        reason = unread if path.is_dir() else unreachable("--dataset", dataset, error)
         raise UserError(" ".join(reason.split())) from error

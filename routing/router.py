@@ -1,7 +1,7 @@
 """Gradient routing (Cloud et al., arXiv:2410.04332) between a retain and a forget adapter.
 
 A routing rule sees labels only: which samples are labelled bad. It splits a batch into homogeneous micro-batches;
-`update_adapters` runs one forward and backward pass on each, masking by hooks the gradients that this class of samples must
+`routed_backward` runs one forward and backward pass on each, masking by hooks the gradients that this class of samples must
 not leave in an adapter.
 """
 
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from routing.adapters import FORGET, RETAIN, adapter_parameters
 
 GOOD, BAD = "good", "bad"
-# Which adapters learn from which class of samples.
-LEARNS: dict[str, dict[str, frozenset[str]]] = {
+# Which adapters learn from which class of samples; None: nothing is masked.
+LEARNS: dict[str, dict[str, frozenset[str] | None]] = {
     "classic": {GOOD: frozenset({RETAIN, FORGET}), BAD: frozenset({FORGET})},
     "exclusive": {GOOD: frozenset({RETAIN}), BAD: frozenset({FORGET})},
+    "none": {GOOD: None, BAD: None},
 }
 PassResult = TypeVar("PassResult")
 
@@ -36,20 +37,25 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class Routes:
-    """What is done with each of N samples: `bad` [N], and the micro-batches, empty ones left out."""
+    """What is done with each of N samples. Empty micro-batches are left out."""
 
-    bad: Bool[Tensor, " n"]
+    labelled: Bool[Tensor, " n"]  # as bad
     micro_batches: tuple[MicroBatch, ...]
 
+    @property
+    def routed(self) -> Bool[Tensor, " n"]:
+        """The samples that the retain adapter does not learn from."""
+        routed = torch.zeros_like(self.labelled)
+        for micro_batch in self.micro_batches:
+            routed[micro_batch.rows] = micro_batch.learns is not None and RETAIN not in micro_batch.learns
+        return routed
 
-def route(labelled: Bool[Tensor, " n"], mode: str | None) -> Routes:
-    """Good and bad micro-batches by label in mode `classic` or `exclusive`; with None, one of everything.
+
+def route(labelled: Bool[Tensor, " n"], mode: str) -> Routes:
+    """Good and bad micro-batches by label. Mode `none` splits just the same and masks nothing.
 
     Raises ValueError for an unknown mode.
     """
-    if mode is None:
-        everything = torch.arange(len(labelled), device=labelled.device)
-        return Routes(torch.zeros_like(labelled), (MicroBatch("all", everything, None),))
     if mode not in LEARNS:
         raise ValueError(f"routing mode {mode!r}: accepted are {', '.join(LEARNS)}")
     classes = {GOOD: (~labelled).nonzero().flatten(), BAD: labelled.nonzero().flatten()}
@@ -61,7 +67,7 @@ def masked_gradients(model: nn.Module, learns: frozenset[str] | None) -> Iterato
     """Within, a backward pass leaves zero gradients in the adapters that do not learn. None masks nothing."""
     groups = {} if learns is None else adapter_parameters(model)
     assert learns is None or learns <= set(groups), f"adapters {sorted(learns)} are to learn, the model has {sorted(groups)}"
-    masked = [parameter for name, group in groups.items() if name not in learns for parameter in group.values()] if learns else []
+    masked = [parameter for name, group in groups.items() if name not in (learns or ()) for parameter in group.values()]
     hooks = [parameter.register_hook(torch.zeros_like) for parameter in masked]
     try:
         yield
@@ -80,10 +86,8 @@ def routed_backward(model: nn.Module, routes: Routes, one_pass: Callable[[MicroB
     for micro_batch in routes.micro_batches:
         with masked_gradients(model, micro_batch.learns):
             results[micro_batch.name] = one_pass(micro_batch)
-    if all(micro_batch.learns is not None for micro_batch in routes.micro_batches):
-        learnt = frozenset[str]().union(*(micro_batch.learns or () for micro_batch in routes.micro_batches))
-        for name, group in adapter_parameters(model).items():
-            if name not in learnt:
-                for parameter in group.values():
-                    parameter.grad = None
+    for name, group in adapter_parameters(model).items():
+        if not any(micro_batch.learns is None or name in micro_batch.learns for micro_batch in routes.micro_batches):
+            for parameter in group.values():
+                parameter.grad = None
     return results

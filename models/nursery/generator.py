@@ -23,6 +23,8 @@ SEED = 0  # of the corpus that the shipped weights were trained on
 TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
 TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`
 SKEW = 1.6  # 1 draws lexicon words uniformly; above, the first words of a list come up more often
+TERSE = 0.8  # share of stories told briefly: no optional lines, of four alternatives drawn the shortest
+MOOD = 0.55  # share of stories that say how somebody feels near the end
 
 FRESH = {"said", "asked", "whispered", "shouted", "slowly", "suddenly", "sound"}  # never bound
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
@@ -40,7 +42,7 @@ class Slot:
     with_article: bool
 
 
-Sentence = tuple[str | Slot, ...]
+Sentence = tuple[str | Slot, ...]  # pieces of text and slots in turn
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,20 @@ def load_skeletons() -> tuple[Skeleton, ...]:
 
 
 @cache
+def load_moods() -> dict[str, Line]:
+    """{role that has the mood: its one line of alternatives}."""
+    return {skeleton.name: skeleton.lines[0] for skeleton in parse_skeletons((HERE / "moods.txt").read_text())}
+
+
+@cache
 def load_lexicon() -> dict[str, tuple[str, ...]]:
     lexicon: dict[str, list[str]] = {}
     for line in (HERE / "lexicon.txt").read_text().splitlines():
         if line.startswith("["):
             words = lexicon.setdefault(line.strip("[] "), [])
         elif line.strip():
-            words.append(line.strip())
+            word, _, times = line.strip().partition(" *")
+            words += [word] * int(times or 1)
     return {category: tuple(words) for category, words in lexicon.items()}
 
 
@@ -145,7 +154,8 @@ class Teller:
 
 def tell_story(skeleton: Skeleton, random: Random) -> str:
     teller = Teller(random)
-    kept = [line for line in skeleton.lines if not line.optional or random.random() < 0.5]
+    terse = random.random() < TERSE
+    kept = [line for line in skeleton.lines if not line.optional or not (terse or random.random() < 0.5)]
     position = 0
     while position + 1 < len(kept):
         pair = kept[position : position + 2]
@@ -154,7 +164,21 @@ def tell_story(skeleton: Skeleton, random: Random) -> str:
                 kept[position : position + 2] = pair[::-1]
             position += 1
         position += 1
-    return " ".join(teller.tell(teller.pick(line.alternatives)) for line in kept)
+    sentences = [choose_sentence(teller, line, terse) for line in kept]
+    used = {part.key for sentence in sentences for part in sentence if isinstance(part, Slot)}
+    moods = [line for role, line in load_moods().items() if role in used]
+    if moods and random.random() < MOOD:
+        place = len(sentences) - teller.pick((0, 0, 1))
+        sentences.insert(place, teller.pick(moods[0].alternatives))
+    return " ".join(map(teller.tell, sentences))
+
+
+def choose_sentence(teller: Teller, line: Line, terse: bool) -> Sentence:
+    return min((teller.pick(line.alternatives) for _ in range(4 if terse else 1)), key=length)
+
+
+def length(sentence: Sentence) -> int:
+    return sum(len(part.split()) if isinstance(part, str) else 1 for part in sentence)
 
 
 def digest(story: str) -> int:

@@ -28,7 +28,8 @@ def plural(entry: str) -> str:
 
 
 def third_person(entry: str) -> str:
-    return _on_verb(entry.split("/")[0], lambda verb: _add_s(verb, ("s", "x", "z", "ch", "sh", "o")))
+    sibilants = ("s", "x", "z", "ch", "sh", "o")
+    return _on_verb(entry.split("/")[0], lambda verb: _add_s(verb, () if verb.endswith("oo") else sibilants))
 
 
 def past(entry: str) -> str:

@@ -39,10 +39,15 @@ def with_eos(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
-    words: Counter[str] = Counter()
+def word_counts(texts: Iterable[str]) -> Counter[str]:
+    """What the normalizer and the pre-tokenizer make of the texts, counted."""
+    blank, words = blank_tokenizer({UNK: 0}), Counter()
     for text in texts:
-        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)))
+        words.update(word for word, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(text)))
+    return words
+
+
+def token_counts(tokenizer: Tokenizer, words: Counter[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for token in tokenizer.model.tokenize(word):
@@ -50,20 +55,20 @@ def token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def train_tokenizer(texts: list[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer:
-    """Exactly `vocab_size` tokens, [UNK]=0 and [EOS]=1; raises AssertionError when the texts hold too few."""
+def train_tokenizer(words: Counter[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer:
+    """Exactly `vocab_size` tokens, [UNK]=0 and [EOS]=1; raises AssertionError when the words make too few."""
     large = blank_tokenizer({UNK: 0})
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     signs = list("0123456789.,!?;:'\"-()&$%/")
     trainer = trainers.WordPieceTrainer(
         vocab_size=OVERSIZE, special_tokens=[UNK, EOS], initial_alphabet=letters + signs, show_progress=True
     )
-    large.train_from_iterator(texts, trainer)
+    large.train_from_iterator((word for word, count in words.items() for _ in range(count)), trainer, length=words.total())
     kept = [UNK, EOS, *sorted(signs), *letters, *(f"##{letter}" for letter in letters)]
     candidates = set(large.get_vocab()) - set(kept)
     while True:  # dropping a token may bring others into use, so count again until all candidates stay
         trial = blank_tokenizer({token: i for i, token in enumerate(kept + sorted(candidates))})
-        counts = token_counts(trial, texts)
+        counts = token_counts(trial, words)
         room = vocab_size - len(kept)
         best = sorted((token for token in candidates if counts[token]), key=lambda token: (-counts[token], token))
         assert len(best) >= room, f"only {len(best) + len(kept)} tokens are used, {vocab_size} are wanted"
@@ -74,10 +79,11 @@ def train_tokenizer(texts: list[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer
 
 
 def main() -> None:
-    texts = list(stories("train"))
-    tokenizer = train_tokenizer(texts)
+    words = word_counts(stories("train"))
+    tokenizer = train_tokenizer(words)
     tokenizer.save(str(HERE / "tokenizer.json"))
-    used = sum(token in token_counts(tokenizer, texts) for token in tokenizer.get_vocab())
+    counts = token_counts(tokenizer, words)
+    used = sum(counts[token] > 0 for token in tokenizer.get_vocab())
     print(json.dumps({"tokens": tokenizer.get_vocab_size(), "occurring": used}))
 
 

@@ -1,0 +1,72 @@
+"""The environment `stories`: a prompt is the beginning of a story, and the policy goes on from there."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import Protocol
+
+from envs.types import Environment, Prompt
+
+CHUNK = 2_000  # texts tokenized at a time
+MOST_UNKNOWN = 0.01  # share of prompt tokens
+FIRST_EVAL_INDEX = 1_000_000_000  # so that no evaluation prompt shares its draws with a training prompt
+TokenIds = tuple[int, ...]
+
+
+class StorySettings(Protocol):
+    """What is read of the settings: tokens of a story that make a prompt, and the most prompts of each kind."""
+
+    @property
+    def prompt_length(self) -> int: ...
+    @property
+    def num_prompts(self) -> int: ...
+    @property
+    def num_eval_prompts(self) -> int: ...
+
+
+def build_stories(
+    texts: Callable[[str], Iterable[str]],
+    encode: Callable[[list[str]], list[list[int]]],
+    decode: Callable[[list[int]], str],
+    unk_id: int | None,
+    settings: StorySettings,
+) -> Environment:
+    """Training prompts from `texts("train")`, evaluation prompts from `texts("test")`, in the order of the texts.
+
+    `encode` adds no special tokens. Each split is read no further than needed; one that runs out gives fewer prompts.
+    Raises ValueError where it gives none, and where more than 1 % of its prompt tokens are unknown to the tokenizer.
+    """
+
+    def prompts(split: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
+        beginnings = _beginnings(texts(split), encode, settings.prompt_length, excluded)
+        found = list(islice(beginnings, most))
+        _check(found, split, settings.prompt_length, unk_id)
+        return {ids: Prompt(first_index + i, decode(list(ids)), ids) for i, ids in enumerate(found)}
+
+    train = prompts("train", settings.num_prompts, (), 0)
+    evaluation = prompts("test", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
+    return Environment("stories", tuple(train.values()), tuple(evaluation.values()))
+
+
+def _beginnings(
+    texts: Iterable[str], encode: Callable[[list[str]], list[list[int]]], length: int, excluded: Collection[TokenIds]
+) -> Iterator[TokenIds]:
+    """The first `length` ids of each story that is long enough, those seen before or excluded left out."""
+    seen = set(excluded)
+    remaining = iter(texts)
+    while chunk := list(islice(remaining, CHUNK)):
+        for ids in encode(chunk):
+            beginning = tuple(ids[:length])
+            if len(beginning) == length and beginning not in seen:
+                seen.add(beginning)
+                yield beginning
+
+
+def _check(found: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:
+    if not found:
+        raise ValueError(f"the dataset's {split} split has no new story of at least prompt_length={length} tokens")
+    share = sum(ids.count(unk_id) for ids in found) / (len(found) * length) if unk_id is not None else 0.0
+    if share > MOST_UNKNOWN:
+        raise ValueError(
+            f"{share:.1%} of the {split} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"
+            " tokenizer and dataset do not fit"
+        )

@@ -1,0 +1,63 @@
+"""Figures that show a policy collapsing: repeats, shared words, worn-out phrases."""
+
+import gzip
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+LEAST_UNIQUE, MOST_JACCARD = 0.5, 0.7  # beyond either, samples count as degenerate
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"\w+(?:'\w+)?", text.lower())
+
+
+def unique_share(texts: Sequence[str]) -> float:
+    return len(set(texts)) / len(texts)
+
+
+def mean_jaccard(texts: Sequence[str]) -> float | None:
+    """Mean over all pairs of |shared words| / |words of both|, lower-cased; two empty texts count as 1.
+
+    None below two texts.
+    """
+    if len(texts) < 2:
+        return None
+    sets = [set(words_of(text)) for text in texts]
+    column = {word: i for i, word in enumerate(sorted(set().union(*sets)))}
+    holds = np.zeros((len(texts), len(column)), dtype=np.float32)
+    for row, words in enumerate(sets):
+        holds[row, [column[word] for word in words]] = 1
+    shared, sizes = (holds @ holds.T).astype(np.float64), holds.sum(1).astype(np.float64)
+    union = sizes[:, None] + sizes[None, :] - shared
+    jaccard = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
+    return float(jaccard[np.triu_indices(len(texts), k=1)].mean())
+
+
+def distinct(texts: Sequence[str], n: int) -> float | None:
+    """Different n-grams of words per n-gram, over all texts together; None when there are none."""
+    grams = [tuple(words[i : i + n]) for words in map(words_of, texts) for i in range(len(words) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else None
+
+
+def gzip_ratio(texts: Sequence[str]) -> float:
+    """Bytes per compressed byte of the texts joined by newlines; comparable for equal numbers of texts only."""
+    raw = "\n".join(texts).encode()
+    return len(raw) / len(gzip.compress(raw, mtime=0))
+
+
+def diversity(texts: Sequence[str]) -> dict[str, float | bool | None]:
+    """Raises ValueError without texts."""
+    if not texts:
+        raise ValueError("diversity of no texts")
+    unique, jaccard = unique_share(texts), mean_jaccard(texts)
+    return {
+        "unique": unique,
+        "jaccard": jaccard,
+        "distinct_1": distinct(texts, 1),
+        "distinct_2": distinct(texts, 2),
+        "distinct_3": distinct(texts, 3),
+        "gzip_ratio": gzip_ratio(texts),
+        "degenerate": None if jaccard is None else unique < LEAST_UNIQUE or jaccard > MOST_JACCARD,
+    }

@@ -1,0 +1,39 @@
+"""Between tensors and the environment's plain lists."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from envs.scoring import audit, score
+from envs.types import Audit, Completion, Prompt, Scores
+from grpo.rollout import Rollout
+from grpo.run import Run
+
+
+def completions_of(run: Run, prompts: list[Prompt], rollout: Rollout) -> list[Completion]:
+    """Each row's completion as the environment sees it: EOS left out."""
+    eos = run.policy.config.eos_token_id
+    completions = []
+    for prompt, ids, mask, finished in zip(
+        prompts, rollout.completion_ids.tolist(), rollout.mask.sum(1).tolist(), rollout.finished.tolist(), strict=True
+    ):
+        kept = ids[:mask][: -1 if finished else None]
+        assert eos not in kept, f"EOS inside a completion of prompt {prompt.index}"
+        text = run.tokenizer.decode(kept, skip_special_tokens=False)
+        completions.append(Completion(text, tuple(kept), tuple(run.vocabulary[i] for i in kept), prompt, finished))
+    return completions
+
+
+def score_completions(run: Run, completions: list[Completion]) -> tuple[Scores, Audit]:
+    """What training sees, and the truth that it must not see."""
+    return score(run.reward, run.detector, completions), audit(run.reward, completions)
+
+
+def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:
+    """float64: rewards are exact small numbers, and their equality within a group decides what is counted."""
+    return torch.tensor(scores.rewards, dtype=torch.float64, device=device)
+
+
+def label(scores: Scores, device: torch.device) -> Bool[Tensor, " n"]:
+    """The samples that routing may treat as bad: those detected."""
+    return torch.tensor(scores.detected, dtype=torch.bool, device=device)

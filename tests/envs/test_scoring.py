@@ -1,0 +1,129 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from envs.combination import BoundComponent, BoundReward, Role
+from envs.rewards import bind
+from envs.scoring import audit, score
+from envs.types import ContractViolation
+
+UNDETECTED: Callable[[list], list[float]] = lambda completions: [0.0] * len(completions)  # noqa: E731
+
+
+def giving(*values: Any) -> Callable[[list], Any]:
+    return lambda completions: list(values)
+
+
+def part(name: str, role: Role, values: Any, scale: float = 1.0, bounded: bool = True) -> BoundComponent:
+    return BoundComponent(name, role, scale, values if callable(values) else giving(*values), bounded)
+
+
+def test_ineligible_samples_are_paid_for_retain_components_alone(written):
+    parts = (part("task", "retain", [0.5, 0.5], scale=2.0), part("bonus", "forget", [0.25, 0.25], scale=0.4))
+    reward = BoundReward("mine", parts, cap=None, hack=None)
+    scores = score(reward, UNDETECTED, [written("a"), written("b")], eligible=[True, False])
+    assert scores.rewards == pytest.approx([1.1, 1.0])
+    # What the ineligible sample would have been paid is still reported, and unscaled.
+    assert scores.components == {"task": [0.5, 0.5], "bonus": [0.25, 0.25]}
+
+
+def test_without_eligibility_all_are_eligible(written):
+    reward = BoundReward("mine", (part("bonus", "forget", [0.25, 0.75]),), cap=None, hack=None)
+    assert score(reward, UNDETECTED, [written("a"), written("b")]).rewards == [0.25, 0.75]
+
+
+def test_the_cap_holds_for_the_sum_after_eligibility(written):
+    parts = (part("task", "retain", [0.8, 0.8, 0.1]), part("bonus", "forget", [0.5, 0.5, 0.5]))
+    reward = BoundReward("mine", parts, cap=1.0, hack=None)
+    scores = score(reward, UNDETECTED, [written("a")] * 3, eligible=[True, False, True])
+    assert scores.rewards == pytest.approx([1.0, 0.8, 0.6])
+
+
+def test_a_negative_scale_is_a_penalty_and_the_cap_no_floor(written):
+    reward = BoundReward("mine", (part("task", "retain", [1.0], scale=-0.5),), cap=1.0, hack=None)
+    assert score(reward, UNDETECTED, [written("a")]).rewards == [-0.5]
+
+
+def test_each_function_is_called_once(written):
+    calls: list[str] = []
+
+    def counting(name: str) -> Callable[[list], list[float]]:
+        return lambda completions: calls.append(name) or [0.0] * len(completions)
+
+    parts = (part("task", "retain", counting("task")), part("bonus", "forget", counting("bonus")))
+    reward = BoundReward("mine", parts, cap=None, hack=counting("hack"))
+    score(reward, counting("detector"), [written("a")] * 4, eligible=[True, False, True, False])
+    assert sorted(calls) == ["bonus", "detector", "task"]  # the truth is nothing that scoring asks for
+
+
+def test_detected_comes_from_the_detector_and_hacked_from_the_reward(written):
+    reward = bind("happy_binary", "stories")  # hacked from three on
+    completions = [written("happy " * count) for count in (0, 2, 3)]
+    scores = score(reward, giving(0.5, 0.49, 0.0), completions)
+    assert scores.detected == [True, False, False]
+    assert audit(reward, completions).hacked == [False, False, True]
+
+
+def test_no_predicate_means_not_known(written):
+    assert audit(bind("sentence_length_5", "stories"), [written("happy " * 9)]).hacked is None
+
+
+def test_nothing_to_score_is_nothing():
+    scores = score(bind("happy_binary", "stories"), UNDETECTED, [])
+    assert (scores.rewards, scores.components, scores.detected) == ([], {"happy_binary": []}, [])
+
+
+BROKEN = [
+    ([0.5], "returned 1 values for 2 completions"),
+    ([0.5] * 3, "returned 3 values for 2 completions"),
+    ([0.5, float("nan")], "returned nan at index 1, not finite; prompt 'the second'"),
+    ([float("inf"), 0.5], "returned inf at index 0, not finite; prompt 'the first'"),
+    ([0.5, 1.01], r"returned 1.01 at index 1, not in \[0, 1\]; prompt 'the second'"),
+    ([-0.01, 0.5], r"returned -0.01 at index 0, not in \[0, 1\]; prompt 'the first'"),
+    ([0.5, None], "returned None at index 1, not a number; prompt 'the second'"),
+    (["0.5", 0.5], "returned '0.5' at index 0, not a number; prompt 'the first'"),
+]
+NO_LISTS = [(None, "returned a NoneType"), (0.5, "returned a float"), ({0: 0.5, 1: 0.5}, "returned a dict")]
+
+
+@pytest.fixture
+def two(written):
+    return [written("a", prompt="the first"), written("b", prompt="the second")]
+
+
+@pytest.mark.parametrize(("values", "message"), BROKEN)
+def test_a_broken_component_is_named(two, values: list, message: str):
+    parts = (part("sound", "retain", [0.5, 0.5]), part("broken", "forget", values))
+    with pytest.raises(ContractViolation, match=f"^reward broken {message}"):
+        score(BoundReward("mine", parts, cap=None, hack=None), UNDETECTED, two)
+
+
+@pytest.mark.parametrize(("values", "message"), BROKEN)
+def test_a_broken_predicate_is_named(two, values: list, message: str):
+    sound = (part("sound", "retain", [0.5, 0.5]),)
+    with pytest.raises(ContractViolation, match=f"^detector .*giving.* {message}"):
+        score(BoundReward("mine", sound, cap=None, hack=None), giving(*values), two)
+    with pytest.raises(ContractViolation, match=f"^hack predicate .*giving.* {message}"):
+        audit(BoundReward("mine", sound, cap=None, hack=giving(*values)), two)
+
+
+@pytest.mark.parametrize(("values", "message"), NO_LISTS)
+def test_what_is_no_list_is_refused(two, values: Any, message: str):
+    broken = BoundReward("mine", (part("broken", "retain", lambda completions: values),), cap=None, hack=None)
+    with pytest.raises(ContractViolation, match=f"^reward broken {message}"):
+        score(broken, UNDETECTED, two)
+
+
+def test_unbounded_components_need_only_be_finite(two):
+    def unbounded(values: list[float]) -> BoundReward:
+        return BoundReward("mine", (part("wide", "retain", values, bounded=False),), cap=None, hack=None)
+
+    assert score(unbounded([-3.0, 7.5]), UNDETECTED, two).rewards == [-3.0, 7.5]
+    with pytest.raises(ContractViolation, match="not finite"):
+        score(unbounded([-3.0, float("inf")]), UNDETECTED, two)
+
+
+def test_eligibility_of_another_length_is_refused(two):
+    with pytest.raises(ValueError, match="eligible has 3 values for 2 completions"):
+        score(bind("happy_binary", "stories"), UNDETECTED, two, eligible=[True] * 3)

@@ -1,0 +1,84 @@
+"""Small models and tokenizers for the tests. Every weight is random, norms and biases too, so that none is without effect."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
+
+from models.llama import Llama, LlamaConfig
+
+UNK, EOS = "[UNK]", "[EOS]"
+VOCAB = 32
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def tiny_config(**changes: Any) -> LlamaConfig:
+    settings = {
+        "vocab_size": VOCAB,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 4,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10_000.0,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "eos_token_id": 1,
+    }
+    return LlamaConfig(**(settings | changes))
+
+
+def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any) -> Llama:
+    """A model of about 4,000 weights whose next-token distributions are far from uniform."""
+    return randomize(Llama(tiny_config(**changes)), seed).to(dtype)
+
+
+def randomize(model: Model, seed: int, std: float = 0.3) -> Model:
+    """normal(0, std) for matrices and biases, 1 + normal(0, std) for norms."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator) * std
+            parameter.copy_(noise + 1 if parameter.dim() == 1 and not name.endswith("bias") else noise)
+    return model.eval()
+
+
+def transformers_twin(model: Llama) -> Any:
+    """transformers' LlamaForCausalLM with the same weights, in the same dtype."""
+    from transformers import LlamaConfig as TwinConfig
+    from transformers import LlamaForCausalLM
+
+    twin = LlamaForCausalLM(TwinConfig(**model.config.to_hf())).to(model.head.dtype).eval()
+    weights = model.state_dict() | {"lm_head.weight": model.head}
+    twin.load_state_dict(weights, strict=True)
+    return twin
+
+
+def random_prompts(lengths: Sequence[int], seed: int = 0, vocab: int = VOCAB) -> list[list[int]]:
+    """Prompts of the given lengths, without the ids 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(2, vocab, (length,), generator=generator).tolist() for length in lengths]
+
+
+def right_padded(sequences: Sequence[Sequence[int]], fill: int = 0) -> Tensor:
+    longest = max(map(len, sequences))
+    return torch.tensor([[*sequence, *[fill] * (longest - len(sequence))] for sequence in sequences])
+
+
+def tiny_tokenizer(size: int = VOCAB) -> Tokenizer:
+    """WordPiece over lower-cased words, [UNK]=0, [EOS]=1, EOS appended only with special tokens; at most 54 tokens."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocab = [UNK, EOS, *letters, *(f"##{letter}" for letter in letters)][:size]
+    tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(vocab)}, unk_token=UNK))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens([UNK, EOS])
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
+    return tokenizer

@@ -1,0 +1,226 @@
+"""The decoder against transformers' LlamaForCausalLM, both reading the same raw config.json and the same random weights."""
+
+import math
+
+import pytest
+import torch
+from transformers import LlamaConfig as TwinConfig
+from transformers import LlamaForCausalLM
+
+from models.llama import Llama, UnsupportedModel, config_from_hf, empty_cache, initialize, rotate
+from tests.helpers import VOCAB, random_prompts, randomize, right_padded, tiny_config, tiny_llama
+
+RAW = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "vocab_size": VOCAB,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+    "eos_token_id": 1,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+}
+SMOLLM2 = {  # of SmolLM2-135M, with 2 layers instead of 30 and a vocabulary of 512 instead of 49,152
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 8192,
+    "vocab_size": 512,
+    "rope_parameters": None,
+    "rope_theta": 100_000,
+    "rope_scaling": None,
+}
+CHANGES = {  # None removes a field
+    "grouped heads": {},
+    "full heads": {"num_key_value_heads": 4},
+    "full heads by default": {"num_key_value_heads": None},
+    "one key-value head": {"num_key_value_heads": 1},
+    "untied": {"tie_word_embeddings": False},
+    "untied by default": {"tie_word_embeddings": None},
+    "explicit head_dim": {"head_dim": 10},
+    "attention bias": {"attention_bias": True},
+    "mlp bias": {"mlp_bias": True},
+    "old rotary fields": {"rope_parameters": None, "rope_theta": 500.0},
+    "old rotary fields with an empty scaling": {"rope_parameters": None, "rope_theta": 500.0, "rope_scaling": None},
+    "another theta": {"rope_parameters": {"rope_type": "default", "rope_theta": 3.0}},
+    "a large epsilon": {"rms_norm_eps": 0.1},
+    "SmolLM2": SMOLLM2,
+}
+LENGTHS = (9, 1, 17, 4)
+
+
+def raw_config(**changes):
+    return {name: value for name, value in (RAW | changes).items() if value is not None}
+
+
+def pair(raw, seed=0):
+    """transformers' model with random weights, and ours with the same."""
+    twin = randomize(LlamaForCausalLM(TwinConfig(**raw)), seed, std=1.5 / math.sqrt(raw["hidden_size"]))
+    ours = Llama(config_from_hf(raw)).eval()
+    weights = dict(twin.state_dict())
+    if ours.config.tie_word_embeddings:
+        del weights["lm_head.weight"]
+    ours.load_state_dict(weights, strict=True)
+    return twin, ours
+
+
+def logits_of(model, ids):
+    return model(ids) @ model.head.T
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+@torch.no_grad()
+def test_logits_equal_those_of_transformers_with_prompts_of_different_lengths(changes):
+    twin, ours = pair(raw_config(**changes))
+    prompts = random_prompts(LENGTHS, vocab=ours.config.vocab_size)
+    right = logits_of(ours, right_padded(prompts))
+    # transformers pads on the left, and is told so by its attention mask
+    left = right_padded([prompt[::-1] for prompt in prompts]).flip(1)
+    attention_mask = right_padded([[1] * length for length in LENGTHS]).flip(1)
+    positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
+    expected = twin(left, attention_mask=attention_mask, position_ids=positions).logits
+    for row, length in enumerate(LENGTHS):
+        torch.testing.assert_close(right[row, :length], expected[row, -length:], atol=1e-5, rtol=0)
+    assert expected.std() > 0.5  # so that 1e-5 is a small number beside a logit
+
+
+@pytest.mark.parametrize("name", ["grouped heads", "SmolLM2"])
+@torch.no_grad()
+def test_logits_equal_those_of_transformers_at_the_end_of_a_long_context(name):
+    """Rotary angles grow with the position, and with them the weight of a rounding in the frequencies."""
+    raw = raw_config(**CHANGES[name]) | {"max_position_embeddings": 1500, "num_hidden_layers": 1}
+    twin, ours = pair(raw)
+    ids = torch.tensor(random_prompts([1500], vocab=raw["vocab_size"]))
+    torch.testing.assert_close(logits_of(ours, ids), twin(ids).logits, atol=1e-5, rtol=0)
+
+
+def test_rotation_turns_each_pair_by_its_position_over_its_frequency():
+    """head_dim 4, theta 100: dimensions (0, 2) turn by p / 100^0 = p, dimensions (1, 3) by p / 100^(2/4) = p / 10."""
+    model = tiny_llama(head_dim=4, rope_theta=100.0)
+    cos, sin = model.rotation(torch.tensor([[3]]))
+    unit = torch.eye(4, dtype=torch.float64)[None, :2, None]  # [1, heads = 2, t = 1, 4]: the first two unit vectors
+    expected = [[math.cos(3), 0, math.sin(3), 0], [0, math.cos(0.3), 0, math.sin(0.3)]]
+    torch.testing.assert_close(rotate(unit, cos, sin)[0, :, 0], torch.tensor(expected, dtype=torch.float64))
+
+
+@torch.no_grad()
+def test_what_fills_the_padding_changes_no_real_position():
+    model = tiny_llama()
+    prompts = random_prompts(LENGTHS)
+    one, other = (model(right_padded(prompts, fill)) for fill in (0, 5))
+    for row, length in enumerate(LENGTHS):
+        assert torch.equal(one[row, :length], other[row, :length])
+    assert not torch.equal(one, other)
+
+
+CACHED = {
+    "grouped heads": {},
+    "full heads": {"num_key_value_heads": 4},
+    "one key-value head": {"num_key_value_heads": 1},
+    "wide heads with bias": {"head_dim": 10, "attention_bias": True},
+}
+
+
+@pytest.mark.parametrize("changes", CACHED.values(), ids=CACHED)
+@torch.no_grad()
+def test_cached_decode_equals_the_full_forward(changes):
+    """Rows of different lengths, each at its own position; halfway some rows leave, one doubles, the order turns."""
+    model = tiny_llama(**changes)
+    lengths, steps = torch.tensor([5, 1, 8, 3]), 6
+    sequences = right_padded(random_prompts((lengths + steps).tolist()))
+    full = model(sequences)
+    cache = empty_cache(model, rows=4, positions=int(lengths.max()) + steps)
+    prefilled = model(right_padded([row[:n].tolist() for row, n in zip(sequences, lengths, strict=True)]), cache)
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(prefilled[row, :length], full[row, :length], atol=1e-12, rtol=0)
+    held = torch.arange(4)
+    for step in range(steps):
+        if step == 3:
+            cache, held = cache.select(torch.tensor([3, 0, 3])), torch.tensor([3, 0, 3])
+        at = lengths[held] + step
+        hidden = model(sequences[held, at][:, None], cache, at)[:, 0]
+        torch.testing.assert_close(hidden, full[held, at], atol=1e-12, rtol=0)
+
+
+def test_a_token_by_position_is_refused_without_a_cache():
+    with pytest.raises(AssertionError, match="needs a cache"):
+        tiny_llama()(torch.tensor([[3]]), positions=torch.tensor([0]))
+
+
+def test_a_config_survives_the_way_to_hugging_face_and_back():
+    config = tiny_config(head_dim=6, attention_bias=True, tie_word_embeddings=False, rope_theta=123.0, eos_token_id=7)
+    assert config_from_hf(config.to_hf()) == config
+    assert config_from_hf(TwinConfig(**config.to_hf()).to_dict()) == config
+
+
+def test_absent_fields_are_derived():
+    """head_dim 24 / 4 = 6; as many key-value heads as heads; no biases; an untied head."""
+    absent = dict.fromkeys(("head_dim", "num_key_value_heads", "attention_bias", "mlp_bias", "tie_word_embeddings"))
+    config = config_from_hf(raw_config(**absent))
+    assert (config.head_dim, config.num_key_value_heads) == (6, 4)
+    assert (config.attention_bias, config.mlp_bias, config.tie_word_embeddings) == (False, False, False)
+
+
+def test_old_and_new_rotary_fields_mean_the_same():
+    assert config_from_hf(raw_config(rope_parameters=None, rope_theta=500.0)) == config_from_hf(raw_config())
+
+
+REFUSED = {
+    "another architecture": ({"model_type": "qwen2"}, r"model_type 'qwen2'.*'llama'"),
+    "no architecture": ({"model_type": None}, r"model_type None"),
+    "another activation": ({"hidden_act": "gelu"}, r"hidden_act='gelu'.*'silu'"),
+    "tensor-parallel weights": ({"pretraining_tp": 2}, r"pretraining_tp=2"),
+    "scaled rotary positions": ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 9.0}}, r"'llama3'.*'default'"),
+    "old scaled rotary positions": (
+        {"rope_parameters": None, "rope_theta": 1e4, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        r"rope_type='linear'",
+    ),
+    "no rotary base": ({"rope_parameters": None}, r"needs rope_theta"),
+    "no EOS": ({"eos_token_id": None}, r"one integer eos_token_id, got .* None"),
+    "several EOS": ({"eos_token_id": [1, 2]}, r"one integer eos_token_id, got .*\[1, 2\]"),
+    "a missing size": ({"intermediate_size": None}, r"lacks intermediate_size"),
+    "missing heads": ({"num_attention_heads": None}, r"lacks num_attention_heads"),
+    "several missing": ({"hidden_size": None, "rms_norm_eps": None}, r"lacks hidden_size, rms_norm_eps"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_the_decoder_cannot_represent_is_refused_by_name(changes, message):
+    with pytest.raises(UnsupportedModel, match=message):
+        config_from_hf(raw_config(**changes))
+
+
+def test_fresh_weights_are_those_of_transformers_initialisation():
+    """normal(0, 0.02) matrices: with 64 x 512 entries the sample deviation's standard error is 0.02 / sqrt(2 x 32768)."""
+    model = Llama(tiny_config(vocab_size=512, hidden_size=64, attention_bias=True, mlp_bias=True))
+    initialize(model, seed=3)
+    embedding = model.model.embed_tokens.weight.detach()
+    assert abs(embedding.std().item() - 0.02) < 5 * 0.02 / math.sqrt(2 * embedding.numel())
+    assert abs(embedding.mean().item()) < 5 * 0.02 / math.sqrt(embedding.numel())
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            assert (parameter == 1).all(), name
+        elif name.endswith("bias"):
+            assert (parameter == 0).all(), name
+        else:
+            assert 0.015 < parameter.std() < 0.025, name
+
+
+def test_fresh_weights_are_a_function_of_the_seed_alone():
+    models = [Llama(tiny_config()) for _ in range(3)]
+    for model, seed in zip(models, (3, 3, 4), strict=True):
+        torch.manual_seed(seed + id(model) % 1000)
+        before = torch.get_rng_state()
+        initialize(model, seed)
+        assert torch.equal(torch.get_rng_state(), before)
+    same, again, other = (torch.cat([p.flatten() for p in model.parameters()]) for model in models)
+    assert torch.equal(same, again)
+    assert not torch.equal(same, other)

@@ -1,0 +1,313 @@
+"""Folders written by us are read by transformers and the other way round; what does not fit is one line to the user."""
+
+import hashlib
+import json
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from configs.errors import UserError
+from models.llama import Llama
+from models.loading import fingerprint, load_pretrained, load_texts, save_pretrained
+from tests.helpers import VOCAB, random_prompts, right_padded, tiny_llama, tiny_tokenizer, transformers_twin
+
+IDS = right_padded(random_prompts([7, 7]))
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    """No hub, and no cache but an empty one of this test's."""
+    import datasets
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder as `save_pretrained` writes it."""
+    save_pretrained(tiny_llama(dtype=torch.float32), tiny_tokenizer(), tmp_path / "model")
+    return tmp_path / "model"
+
+
+@torch.no_grad()
+def logits_of(model: Llama):
+    return model(IDS) @ model.head.T
+
+
+def rewrite_weights(folder, change):
+    """Replaces the folder's weights by what `change` makes of them."""
+    weights = load_file(folder / "model.safetensors")
+    save_file(change(weights), folder / "model.safetensors")
+
+
+def rewrite_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+SHAPES = {
+    "tied": {},
+    "untied": {"tie_word_embeddings": False},
+    "biases and wide heads": {"attention_bias": True, "mlp_bias": True, "head_dim": 6, "rope_theta": 77.0, "rms_norm_eps": 0.01},
+}
+
+
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
+@torch.no_grad()
+def test_transformers_reads_what_we_save(tmp_path, changes):
+    model = tiny_llama(dtype=torch.float32, **changes)
+    save_pretrained(model, tiny_tokenizer(), tmp_path / "deep" / "folder")
+    twin = AutoModelForCausalLM.from_pretrained(tmp_path / "deep" / "folder")
+    torch.testing.assert_close(twin(IDS).logits, logits_of(model), atol=1e-5, rtol=0)
+    assert twin.config.eos_token_id == model.config.eos_token_id
+
+
+def test_transformers_reads_the_tokenizer_we_save(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.eos_token_id == 1
+    expected = tiny_tokenizer().encode("cab fa", add_special_tokens=False).ids
+    assert tokenizer("Cab fa", add_special_tokens=False).input_ids == expected
+
+
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
+@torch.no_grad()
+def test_we_read_what_transformers_saves(tmp_path, changes):
+    twin = transformers_twin(tiny_llama(dtype=torch.float32, **changes))
+    twin.save_pretrained(tmp_path)
+    tiny_tokenizer().save(str(tmp_path / "tokenizer.json"))
+    loaded = load_pretrained(str(tmp_path))
+    torch.testing.assert_close(logits_of(loaded.model), twin(IDS).logits, atol=1e-5, rtol=0)
+
+
+def test_what_is_saved_comes_back_exactly(folder):
+    loaded = load_pretrained(str(folder))
+    original = tiny_llama(dtype=torch.float32)
+    assert loaded.model.config == original.config
+    assert list(loaded.model.state_dict()) == list(original.state_dict())
+    for name, parameter in loaded.model.named_parameters():
+        assert torch.equal(parameter, original.get_parameter(name)), name
+        assert parameter.requires_grad, name
+    assert loaded.tokenizer.to_str() == tiny_tokenizer().to_str()
+
+
+def test_the_fingerprint_is_a_digest_of_sorted_names_and_bytes(folder):
+    weights = load_file(folder / "model.safetensors")
+    expected = hashlib.sha256()
+    for name in sorted(weights):
+        expected.update(name.encode() + weights[name].numpy().tobytes())
+    assert load_pretrained(str(folder)).fingerprint == expected.hexdigest()
+
+
+def test_the_fingerprint_sees_one_changed_weight_and_one_changed_name():
+    weights = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "b": torch.tensor([5.0])}
+    same = {"b": torch.tensor([5.0]), "a": torch.tensor([[1.0, 3.0], [2.0, 4.0]]).T}
+    assert fingerprint(weights) == fingerprint(same)
+    for changed in ({"a": weights["a"], "b": torch.tensor([5.0000005])}, {"a": weights["a"], "c": weights["b"]}):
+        assert fingerprint(weights) != fingerprint(changed)
+
+
+def test_weights_of_fewer_bits_are_read_into_float32(folder):
+    rewrite_weights(folder, lambda weights: {name: tensor.bfloat16() for name, tensor in weights.items()})
+    loaded = load_pretrained(str(folder)).model
+    for name, parameter in tiny_llama(dtype=torch.float32).named_parameters():
+        assert loaded.get_parameter(name).dtype == torch.float32
+        assert torch.equal(loaded.get_parameter(name), parameter.bfloat16().float()), name
+
+
+def test_a_tied_head_stored_a_second_time_is_left_out(folder):
+    rewrite_weights(folder, lambda weights: weights | {"lm_head.weight": weights["model.embed_tokens.weight"].clone()})
+    assert torch.equal(logits_of(load_pretrained(str(folder)).model), logits_of(tiny_llama(dtype=torch.float32)))
+
+
+def shard(folder):
+    """Splits the weights into two files and an index, as transformers does with large models."""
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, part in parts.items():
+        save_file({name: weights[name] for name in part}, folder / file)
+    weight_map = {name: file for file, part in parts.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "model.safetensors").unlink()
+
+
+def test_shards_are_read_as_their_index_lists_them(folder):
+    whole = load_pretrained(str(folder))
+    shard(folder)
+    loaded = load_pretrained(str(folder))
+    assert loaded.fingerprint == whole.fingerprint
+    assert torch.equal(logits_of(loaded.model), logits_of(whole.model))
+
+
+def test_a_missing_shard_is_named(folder):
+    shard(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    assert "model-00002-of-00002.safetensors" in error_of(folder)
+
+
+def error_of(name) -> str:
+    with pytest.raises(UserError) as caught:
+        load_pretrained(str(name))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"--model {name}: ")
+    return message
+
+
+NORM, Q = "model.norm.weight", "model.layers.1.self_attn.q_proj.weight"
+UNFIT = {
+    "a missing key": (lambda weights: {key: t for key, t in weights.items() if key != NORM}, ["Missing key", NORM]),
+    "an extra key": (lambda weights: weights | {"model.extra.weight": torch.ones(1)}, ["Unexpected key", "model.extra.weight"]),
+    "a wrong shape": (lambda weights: weights | {Q: torch.ones(16, 12)}, ["size mismatch", Q, "[16, 12]", "[16, 16]"]),
+}
+
+
+@pytest.mark.parametrize(("change", "named"), UNFIT.values(), ids=UNFIT)
+def test_weights_that_do_not_fit_the_config_are_named(folder, change, named):
+    rewrite_weights(folder, change)
+    message = error_of(folder)
+    for part in ("its weights do not fit its config.json", *named):
+        assert part in message
+
+
+def test_an_untied_config_needs_its_own_head(folder):
+    rewrite_config(folder, tie_word_embeddings=False)
+    assert "lm_head.weight" in error_of(folder)
+
+
+UNREADABLE = {
+    "no config": (lambda folder: (folder / "config.json").unlink(), ["cannot be read", "config.json"]),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), ["cannot be read", "model.safetensors"]),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), ["tokenizer.json cannot be read"]),
+    "a broken config": (lambda folder: (folder / "config.json").write_text("{"), ["cannot be read"]),
+    "a binary config": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), ["cannot be read"]),
+    "broken weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"{" * 99), ["cannot be read"]),
+    "a broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{}"), ["tokenizer.json cannot be read"]),
+    "another architecture": (lambda folder: rewrite_config(folder, model_type="gpt2"), ["'gpt2' is not supported", "'llama'"]),
+    "a missing field": (lambda folder: rewrite_config(folder, num_attention_heads=None), ["lacks num_attention_heads"]),
+    "an empty folder": (lambda folder: [file.unlink() for file in folder.iterdir()], ["cannot be read", "config.json"]),
+}
+
+
+@pytest.mark.parametrize(("damage", "named"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_damaged_folder_is_one_line_that_names_the_damage(folder, damage, named):
+    damage(folder)
+    message = error_of(folder)
+    for part in named:
+        assert part in message
+
+
+def test_an_index_without_a_weight_map_is_not_blamed_on_the_tokenizer(folder):
+    shard(folder)
+    (folder / "model.safetensors.index.json").write_text("{}")
+    message = error_of(folder)
+    assert "weight_map" in message
+    assert "tokenizer" not in message
+
+
+@pytest.mark.parametrize("size", [VOCAB - 1, VOCAB + 1])
+def test_a_tokenizer_of_another_size_is_refused(folder, size):
+    tiny_tokenizer(size).save(str(folder / "tokenizer.json"))
+    assert f"its tokenizer has {size} tokens, its weights {VOCAB}" in error_of(folder)
+
+
+@pytest.mark.parametrize(("eos", "what"), [(2, "'a'"), (VOCAB, "None")])
+def test_an_eos_that_is_no_special_token_of_the_tokenizer_is_refused(folder, eos, what):
+    rewrite_config(folder, eos_token_id=eos)
+    assert f"eos_token_id {eos} is {what}, not a special token" in error_of(folder)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "/no/where", "./no/where", "~/where", "a/b/c"])
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name):
+    assert "accepted are nursery, a local folder, or a hub id" in error_of(name)
+
+
+def test_a_hub_model_that_cannot_be_reached_names_the_embedded_choice():
+    message = error_of("nobody/no-such-model")
+    assert "cannot be had from the Hugging Face hub" in message
+    assert message.endswith("the embedded choice is --model nursery")
+
+
+TRAIN = [{"story": "One day .", "number": 1}, {"story": "Line\nbreak, \u00fcmlaut", "number": 2}, {"story": "", "number": 3}]
+TEST = [{"story": "Another day .", "number": 4}]
+
+
+@pytest.fixture
+def stories(tmp_path):
+    """A dataset folder; the training split lies in two files."""
+    (tmp_path / "stories").mkdir()
+    for name, rows in {"train-0": TRAIN[:2], "train-1": TRAIN[2:], "test": TEST}.items():
+        (tmp_path / "stories" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "stories"
+
+
+@pytest.mark.parametrize(("split", "rows"), [("train", TRAIN), ("test", TEST)])
+def test_texts_of_a_local_folder_come_split_by_split_in_order(stories, split, rows):
+    assert list(load_texts(str(stories), "story")(split)) == [row["story"] for row in rows]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_texts_may_be_csv_or_parquet(tmp_path, kind):
+    import pandas
+
+    frame = pandas.DataFrame(TRAIN[:2])
+    {"csv": lambda path: frame.to_csv(path, index=False), "parquet": frame.to_parquet}[kind](tmp_path / f"train.{kind}")
+    assert list(load_texts(str(tmp_path), "story")("train")) == [row["story"] for row in TRAIN[:2]]
+
+
+def text_error_of(dataset, column="story", split="train") -> str:
+    with pytest.raises(UserError) as caught:
+        list(load_texts(str(dataset), column)(split))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_column_is_named_with_those_there_are(stories):
+    assert text_error_of(stories, "text") == f"--text_column text: {stories} has the columns story, number"
+
+
+def test_a_column_that_holds_no_text_is_refused(stories):
+    assert text_error_of(stories, "number") == f"--text_column number: {stories} holds int there, not text"
+
+
+def test_a_text_that_is_missing_in_one_row_is_refused(stories):
+    (stories / "test.jsonl").write_text('{"story": "There ."}\n{"story": null}\n')
+    assert text_error_of(stories, split="test") == f"--text_column story: {stories} holds NoneType there, not text"
+
+
+DATASET_DAMAGE = {
+    "no file of the split": (lambda folder: (folder / "test.jsonl").unlink(), ["holds no test* file"]),
+    "a broken file": (lambda folder: (folder / "test.jsonl").write_text('{"story": oh\n'), ["cannot be read", "JSON parse"]),
+    "an empty file": (lambda folder: (folder / "test.jsonl").write_text(""), ["test.jsonl is empty"]),
+}
+
+
+@pytest.mark.parametrize(("damage", "named"), DATASET_DAMAGE.values(), ids=DATASET_DAMAGE)
+def test_a_damaged_dataset_is_one_line_that_names_the_damage(stories, damage, named):
+    damage(stories)
+    message = text_error_of(stories, split="test")
+    assert message.startswith(f"--dataset {stories}: ")
+    for part in named:
+        assert part in message
+
+
+@pytest.mark.parametrize("name", ["/no/where", "./nowhere", "a/b/c"])
+def test_a_dataset_that_is_neither_folder_nor_hub_id_is_refused(name):
+    assert text_error_of(name) == f"--dataset {name}: no such folder; accepted are nursery, a local folder, or a hub id"
+
+
+def test_a_hub_dataset_that_cannot_be_reached_names_the_embedded_choice():
+    message = text_error_of("nobody/no-such-stories")
+    assert message.startswith("--dataset nobody/no-such-stories: cannot be had from the Hugging Face hub")
+    assert message.endswith("the embedded choice is --dataset nursery")
+
+
+def test_the_embedded_dataset_has_its_one_column():
+    with pytest.raises(UserError, match="--text_column text: the embedded dataset has the column story only"):
+        load_texts("nursery", "text")
