@@ -25,7 +25,7 @@ from models.llama import Llama
 from models.loading import load_pretrained, load_texts
 
 REFERENCE = 32  # samples in a batch of the default training step
-OTHERS = (1, 8, 20, 64, 256)  # sizes compared with it; 1 and 8 both compute 8 rows
+OTHERS = (8, 20, 64, 256)  # sizes compared with it; fewer than 8 samples are computed as 8 rows
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = measure(options)
         sizes = f"batches of {REFERENCE} and of {', '.join(map(str, OTHERS))}"
         print(
-            f"{options.model}, float32 on {options.device}, torch {torch.__version__}: {found.differing} of {found.tokens} tokens "
-            f"({found.rate:.1e}; {found.differing} of {found.samples} samples) differ between {sizes}"
+            f"{options.model}, float32 on {options.device}, torch {torch.__version__}: {found.differing} of {found.tokens} "
+            f"tokens ({found.rate:.1e}; {found.differing} of {found.samples} samples) differ between {sizes}"
         )
 
     return run_main(run)

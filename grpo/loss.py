@@ -111,6 +111,8 @@ def policy_loss(
         denominator = loss_denominator(mask, loss_type, max_completion_length)
     elif loss_type not in LOSS_TYPES:
         raise ValueError(f"loss_type {loss_type!r}: accepted are {', '.join(LOSS_TYPES)}")
+    if kl_estimator not in KL_ESTIMATORS:
+        raise ValueError(f"kl_estimator {kl_estimator!r}: accepted are {', '.join(KL_ESTIMATORS)}")
     if denominator <= 0:
         raise ValueError(f"the denominator of loss_type {loss_type!r} is {denominator}: the batch is empty")
     zero = torch.zeros_like(logprobs)
@@ -119,7 +121,9 @@ def policy_loss(
     ratio = (logprobs - old_logprobs).exp()
     advantage = advantages[:, None].expand_as(ratio)
     clipped = ratio.clamp(1 - epsilon_low, 1 + epsilon_high)
-    policy = -torch.minimum(ratio * advantage, clipped * advantage)
+    unclipped, bound = ratio * advantage, clipped * advantage
+    # Not torch.minimum: it halves a tie's gradient, and clamp loses one half where the ratio is exactly on a bound.
+    policy = -torch.where(bound < unclipped, bound, unclipped)
     if ref_logprobs is not None:
         kl = kl_estimate(logprobs, old_logprobs, torch.where(mask, ref_logprobs, zero), kl_estimator, kl_corrected)
     elif beta == 0:

@@ -14,7 +14,7 @@ from configs.experiment import Experiment
 from configs.resolve import resolve
 from envs import ENVIRONMENTS
 from envs.detectors import bind_detector
-from envs.rewards import BoundReward, bind
+from envs.rewards import BoundReward, bind, combination_from_mapping
 from envs.types import Environment, Predicate, Prompt
 from grpo.randomness import generator, torch_generator
 from models.llama import Llama
@@ -25,12 +25,12 @@ from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_paramete
 BASE = "base"
 MODES: dict[str, dict[str, dict[str, float]]] = {
     "dual_lora": {
-        "both": {RETAIN: 1, FORGET: 1},
-        "retain_only": {RETAIN: 1, FORGET: 0},
-        "forget_only": {RETAIN: 0, FORGET: 1},
-        BASE: {RETAIN: 0, FORGET: 0},
+        "both": {RETAIN: 1.0, FORGET: 1.0},
+        "retain_only": {RETAIN: 1.0, FORGET: 0.0},
+        "forget_only": {RETAIN: 0.0, FORGET: 1.0},
+        BASE: {RETAIN: 0.0, FORGET: 0.0},
     },
-    "lora": {"policy": {LORA: 1}, BASE: {LORA: 0}},
+    "lora": {"policy": {LORA: 1.0}, BASE: {LORA: 0.0}},
     "none": {"policy": {}, BASE: {}},
 }
 
@@ -90,7 +90,8 @@ def build_run(config: Experiment) -> Run:
 def bind_scores(config: Experiment) -> tuple[BoundReward, Predicate]:
     assert config.env.detector is not None, "prepare() fills the detector in"
     try:
-        reward = bind(config.reward, config.env.name)
+        spec = config.reward if isinstance(config.reward, str) else combination_from_mapping(config.reward)
+        reward = bind(spec, config.env.name)
     except ValueError as error:
         raise UserError(f"--reward {config.reward}: {error}") from error
     try:

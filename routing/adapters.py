@@ -8,7 +8,7 @@ computed, so that scales (0, 0) give the base model exactly. Works on any module
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -43,7 +43,8 @@ def spec_from_dict(values: dict[str, Any]) -> AdapterSpec:
     names = {"lora": {LORA}, "dual_lora": {RETAIN, FORGET}}.get(values["kind"])
     if names is None or set(values["ranks"]) != names:
         raise ValueError(f"adapter settings: kind {values['kind']!r} with ranks for {sorted(values['ranks'])} is not known")
-    return replace(AdapterSpec(**values), targets=tuple(values["targets"]))
+    entries: dict[str, Any] = values | {"targets": tuple(values["targets"])}
+    return AdapterSpec(**entries)
 
 
 class LoRALinear(nn.Module):

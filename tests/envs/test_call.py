@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.call import Call, parse_call
@@ -25,6 +25,7 @@ def test_reads_a_name_and_keyword_literals(text: str, call: Call):
     assert parse_call(text) == call
 
 
+@settings(deadline=None)
 @given(NAMES, st.dictionaries(NAMES, LITERALS, max_size=3))
 def test_what_is_printed_is_read_back(name: str, params: dict):
     call = Call(name, params)
@@ -34,9 +35,9 @@ def test_what_is_printed_is_read_back(name: str, params: dict):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "syntax"),
+        ("", "cannot read"),
         ("happy_count(3)", "by name"),
-        ("happy_count(threshold=)", "expected"),
+        ("happy_count(threshold=)", "cannot read"),
         ("f(a=1, a=2)", "twice"),
         ("f(**{'a': 1})", "not supported"),
         ("f(a=open('x'))", "a is not a finite literal"),
@@ -45,10 +46,10 @@ def test_what_is_printed_is_read_back(name: str, params: dict):
         ("a.b(c=1)", "neither"),
         ("f(a=1)(b=2)", "neither"),
         ("'f'", "neither"),
-        ("f; g", "syntax"),
-        ("f\n(a=1)\ng", "syntax"),
-        ("f\0", "null"),
-        ("(" * 100_000, "parentheses"),
+        ("f; g", "cannot read"),
+        ("f\n(a=1)\ng", "cannot read"),
+        ("f\0", "cannot read"),
+        ("(" * 100_000, "cannot read"),
     ],
 )
 def test_a_wrong_form_is_one_line_with_the_text_and_an_example(text: str, reason: str):

@@ -60,7 +60,7 @@ def test_it_scores_as_written(written):
         ({"components": [GOOD | {"weight": 1}]}, r"reward.components\[0\].weight is unknown; accepted: .*scale"),
         (
             {"components": [GOOD | {"name": "happy"}]},
-            r"components\[0\]: reward component 'happy' is unknown; accepted: happy_bin",
+            r"components\[0\]: reward component 'happy' is unknown; accepted: happy_",
         ),
         ({"components": [GOOD | {"name": ["happy"]}]}, r"reward component \['happy'\] is unknown"),
         ({"components": [GOOD | {"name": "sentence_length_5_with_happy"}]}, "is unknown; accepted"),

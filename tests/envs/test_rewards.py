@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.rewards import REWARDS, Combination, Component, PlainReward, bind, reward, sentence_lengths
@@ -85,6 +85,7 @@ def test_the_hack_of_each_reward(written, spec: str, hacked: list[bool] | None):
 
 
 @pytest.mark.parametrize("name", REWARDS)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.sampled_from(["happy", "unhappy", "a", ".", "?", "Ġ!", "▁", "ß"]), max_size=40), max_size=4))
 def test_bounded_rewards_are_between_0_and_1(written, name: str, texts: list[list[str]]):
     entry = REWARDS[name]
@@ -178,5 +179,5 @@ def test_a_reward_registered_as_unbounded_may_exceed_1(written, monkeypatch):
     assert value("words", written("a b c")) == 3.0
     rewards.clear()
     register(bounded=True)
-    with pytest.raises(ContractViolation, match="reward words returned 3.0"):
+    with pytest.raises(ContractViolation, match=r"reward words returned 3\.0"):
         value("words", written("a b c"))

@@ -12,11 +12,12 @@ UNDETECTED: Callable[[list], list[float]] = lambda completions: [0.0] * len(comp
 
 
 def giving(*values: Any) -> Callable[[list], Any]:
-    return lambda completions: list(values)
+    return lambda _: list(values)
 
 
 def part(name: str, role: Role, values: Any, scale: float = 1.0, bounded: bool = True) -> BoundComponent:
-    return BoundComponent(name, role, scale, values if callable(values) else giving(*values), bounded)
+    function: Callable[[list], Any] = values if callable(values) else giving(*values)
+    return BoundComponent(name, role, scale, function, bounded)
 
 
 def test_ineligible_samples_are_paid_for_retain_components_alone(written):
@@ -110,7 +111,7 @@ def test_a_broken_predicate_is_named(two, values: list, message: str):
 
 @pytest.mark.parametrize(("values", "message"), NO_LISTS)
 def test_what_is_no_list_is_refused(two, values: Any, message: str):
-    broken = BoundReward("mine", (part("broken", "retain", lambda completions: values),), cap=None, hack=None)
+    broken = BoundReward("mine", (part("broken", "retain", lambda _: values),), cap=None, hack=None)
     with pytest.raises(ContractViolation, match=f"^reward broken {message}"):
         score(broken, UNDETECTED, two)
 

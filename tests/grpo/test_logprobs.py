@@ -70,10 +70,10 @@ def test_one_input_alone_may_require_a_gradient(trained):
     of = hidden if trained == "hidden" else head
     logprobs, _ = chunked_logprobs(hidden, head, tokens, 0.6, 3)
     expected, _ = naive_logprobs(hidden, head, tokens, 0.6)
-    (gradient,), (of_naive,) = (torch.autograd.grad(values.square().sum(), of) for values in (logprobs, expected))
-    assert_close(gradient, of_naive, rtol=1e-12, atol=1e-12)
-    logprobs.sum().backward()
-    assert (hidden if trained == "head" else head).grad is None
+    (of_naive,) = torch.autograd.grad(expected.square().sum(), of)
+    logprobs.square().sum().backward()
+    assert of.grad is not None and (hidden if trained == "head" else head).grad is None
+    assert_close(of.grad, of_naive, rtol=1e-12, atol=1e-12)
 
 
 def test_entropy_carries_no_gradient():
@@ -165,10 +165,10 @@ def test_nothing_that_is_saved_for_backward_has_tokens_times_vocabulary():
 
 
 def test_no_intermediate_is_larger_than_the_logits_of_a_chunk():
-    for meter in metered(chunked, 1000):
-        assert meter.largest == max(CHUNK * VOCAB, 1000 * HIDDEN)  # and both passes do reach it
-    for meter in metered(naive, 1000):
-        assert meter.largest == 1000 * VOCAB
+    for meter in metered(chunked, 700):
+        assert meter.largest == CHUNK * VOCAB  # both passes reach it; the hidden states have 2,800 elements, it has 3,184
+    for meter in metered(naive, 700):
+        assert meter.largest == 700 * VOCAB
 
 
 def test_peak_memory_grows_with_the_tokens_by_their_hidden_states_alone():

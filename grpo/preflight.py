@@ -1,0 +1,112 @@
+"""Before the first step: a rehearsal at the longest length, on a throwaway copy.
+
+It checks that memory suffices, EOS can be reached, sampler and scorer agree, and two updates with made-up
+advantages move every trainable tensor (two, because a LoRA's A stays while B is zero). It draws from keys of its own, so
+that the run's samples are those it would have without.
+"""
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from grpo.checks import LARGEST_LOGP_DIFFERENCE, BrokenInvariant
+from grpo.logprobs import completion_logprobs
+from grpo.randomness import sample_uniforms
+from grpo.rollout import Rollout
+from grpo.run import Run, build_optimizer, step_prompts, trained_groups
+from grpo.sampler import sample
+from grpo.step import reference_logprobs
+from grpo.update import Batch, update
+from routing.router import route
+
+LEAST_EOS = 1e-3  # expected number of EOS in a completion, below which it counts as out of reach
+
+
+class PreflightFailure(BrokenInvariant):
+    """The run as configured cannot work; nothing has been written yet."""
+
+
+def preflight(run: Run) -> None:
+    """Raises PreflightFailure naming what fails; leaves `run` as it was."""
+    policy = copy.deepcopy(run.policy)
+    rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=0)
+    try:
+        rollout = rehearse_sampling(rehearsal)
+        check_agreement(rehearsal, rollout)
+        check_eos(rehearsal, rollout)
+        check_updates(rehearsal, rollout)
+    except torch.OutOfMemoryError as error:
+        raise PreflightFailure(f"preflight: a step does not fit into the memory of {run.config.device}: {error}") from error
+
+
+def rehearse_sampling(run: Run) -> Rollout:
+    prompts = step_prompts(run, 0)
+    indices = [prompt.index for prompt in prompts for _ in range(run.group)]
+    settings = run.config.sampling
+    uniforms = sample_uniforms(
+        run.config.seed, "preflight", 0, indices, list(range(run.group)) * len(prompts), settings.max_completion_length
+    )
+    return sample(run.policy, [prompt.token_ids for prompt in prompts], run.group, uniforms, settings)
+
+
+@torch.no_grad()
+def check_agreement(run: Run, rollout: Rollout) -> None:
+    logprobs, _ = score_with(run, rollout)
+    largest = (logprobs - rollout.logprobs).abs().max().item()
+    if not largest <= LARGEST_LOGP_DIFFERENCE:
+        raise PreflightFailure(
+            f"preflight: sampler and scorer differ by {largest:.3g} nats on one token; at most {LARGEST_LOGP_DIFFERENCE} is rounding"
+        )
+
+
+def score_with(run: Run, rollout: Rollout):
+    return completion_logprobs(
+        run.policy, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, run.config.sampling.temperature
+    )
+
+
+@torch.no_grad()
+def check_eos(run: Run, rollout: Rollout) -> None:
+    """Sums the probability of EOS over the positions of each completion."""
+    eos = torch.full_like(rollout.completion_ids, run.policy.config.eos_token_id)
+    logprobs, _ = score_with(run, replace(rollout, completion_ids=eos))
+    expected = (logprobs.exp() * rollout.mask).sum(1).mean().item()
+    if not expected >= LEAST_EOS:
+        raise PreflightFailure(
+            f"preflight: the model expects {expected:.2g} EOS (token {run.policy.config.eos_token_id}) a completion of "
+            f"{run.config.sampling.max_completion_length} tokens, so no completion would end; is it the right token?"
+        )
+
+
+def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
+    """The same rows, as if every completion had run to the length limit without EOS."""
+    limit, n = run.config.sampling.max_completion_length, len(rollout)
+    positions = torch.arange(int(rollout.prompt_lengths.max()) + limit, device=run.device)
+    filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.vocab_size
+    in_prompt = positions < rollout.prompt_lengths[:, None]
+    prompt_part = torch.nn.functional.pad(rollout.ids, (0, len(positions) - rollout.ids.shape[1]))[:, : len(positions)]
+    ids = torch.where(in_prompt, prompt_part, filler)
+    completion_at = rollout.prompt_lengths[:, None] + torch.arange(limit, device=run.device)
+    mask = torch.ones(n, limit, dtype=torch.bool, device=run.device)
+    drafted = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, rollout.logprobs.new_zeros(n, limit), mask[:, 0])
+    with torch.no_grad():
+        logprobs, _ = score_with(run, drafted)
+    return replace(drafted, logprobs=logprobs)
+
+
+def check_updates(run: Run, rollout: Rollout) -> None:
+    """Every other sample is labelled bad, every other pair of samples punished."""
+    tensors = {name: p for group in trained_groups(run.policy).values() for name, p in group.items()}
+    before = {name: parameter.detach().clone() for name, parameter in tensors.items()}
+    rows = [prompt for prompt in step_prompts(run, 0) for _ in range(run.group)]
+    number = torch.arange(len(rows), device=run.device)
+    advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
+    routes = route(number % 2 == 1, run.config.routing.mode if run.config.routing.enabled else "none")
+    for _ in range(2):
+        drafted = longest_rollout(run, rollout)
+        ref_logprobs = reference_logprobs(run, drafted, rows) if run.config.beta else None
+        update(run, Batch(rows, drafted, advantages, ref_logprobs, routes))
+    still = [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]
+    if still:
+        raise PreflightFailure(f"preflight: two updates left {len(still)} of {len(before)} trainable tensors as they were: {still[0]}")

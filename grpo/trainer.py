@@ -1,0 +1,116 @@
+"""`train(Experiment(...))`: one run from its settings to its record, in a script, a notebook or `launch.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.experiment import Experiment
+from configs.naming import config_hash, run_name, to_dict
+from envs import ENVIRONMENTS
+from grpo.checkpoint import save_checkpoint
+from grpo.evaluation import ModeEvaluation, evaluate_modes, modes_of, table
+from grpo.metrics import Number
+from grpo.preflight import preflight
+from grpo.reporting import Reporter, default_console, wandb_run
+from grpo.run import BASE, Run, build_run, prepare, prompts_fingerprint
+from grpo.runfolder import RunFolder, check_free, create, write_json
+from grpo.step import train_step
+from grpo.summary import summarize, summary_table
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run leaves behind; all of it stands in the run's folder, too."""
+
+    folder: Path
+    config: Experiment  # resolved
+    metrics: list[dict[str, Number]]  # one row a step
+    evaluation: dict[str, dict[str, float | bool | None]]  # by mode, at the end
+    summary: dict[str, Any]
+
+
+def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
+    """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on."""
+    config = prepare(experiment)
+    path = config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
+    check_free(path, config.overwrite)
+    run = build_run(config)
+    preflight(run)
+    folder = create(path, to_dict(config), made_of(run), config.overwrite)
+    console = default_console(quiet)
+    with wandb_run(config, folder) as tracked:
+        reporter = Reporter(folder, config, tracked, console)
+        folder.status("running", run.step)
+        try:
+            with reporter.progress:
+                evaluations = training_loop(run, reporter)
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
+            folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
+            raise
+        return finish(run, reporter, evaluations)
+
+
+def made_of(run: Run) -> dict[str, Any]:
+    """What the run's numbers depend on beside its settings."""
+    environment = run.environment
+    return {
+        "config_hash": config_hash(run.config),
+        "base_fingerprint": run.fingerprint,
+        "train_prompts": len(environment.train_prompts),
+        "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
+        "eval_prompts": len(environment.eval_prompts),
+        "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def training_loop(run: Run, reporter: Reporter) -> dict[str, ModeEvaluation]:
+    config = run.config
+    reporter.say(
+        f"{reporter.folder.path}: device {config.device}, adapter {config.adapter.kind}, lr {config.lr:g}, "
+        f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
+    )
+    count = min(config.eval.num_prompts, len(run.environment.eval_prompts))
+    base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
+    report_evaluation(reporter, base, 0)
+    while run.step < config.max_steps:
+        reporter.step(train_step(run))
+        if run.step % config.save_steps == 0 and run.step < config.max_steps:
+            save_checkpoint(run, reporter.folder.path)
+        if run.step % config.eval_every == 0 and run.step < config.max_steps:
+            trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count)
+            report_evaluation(reporter, trained | base, run.step)
+    save_checkpoint(run, reporter.folder.path)
+    final = evaluate_modes(run, modes_of(run), config.eval.final_samples or count)
+    report_evaluation(reporter, final, run.step)
+    return final
+
+
+def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
+    if evaluations:
+        reporter.say(table(evaluations, step))
+    for mode, evaluation in evaluations.items():
+        row = {"step": step, "mode": mode} | evaluation.metrics
+        row |= {f"{name}/interval": list(interval) for name, interval in evaluation.intervals.items()}
+        reporter.folder.append("routing_eval.jsonl", row)
+        if reporter.wandb is not None:
+            numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
+            reporter.wandb.log(numbers, step=max(step - 1, 0))
+
+
+def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
+    folder: RunFolder = reporter.folder
+    metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
+    summary = summarize(run.config, reporter.metrics, reporter.timing, metrics)
+    write_json(folder.path / "evaluation.json", {"step": run.step, "modes": metrics})
+    write_json(folder.path / "summary.json", summary)
+    reporter.say(summary_table(summary))
+    reporter.say(f'{folder.path}\nnext: grep "\\[Sample @" {folder.path}/train.log | tail -5')
+    folder.status("finished", run.step)
+    return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)

@@ -1,0 +1,381 @@
+"""The command line and YAML files: what wins, what is refused and in which words."""
+
+import ast
+import inspect
+import re
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs import experiment as settings_module
+from configs.cli import LaunchOptions, parse_with_config, run_main
+from configs.errors import UserError
+from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings
+from configs.naming import to_dict
+from configs.resolve import flatten, resolve
+
+
+def launch(*words: str) -> Experiment:
+    return parse_with_config(LaunchOptions, words, "Trains.", "launch.py").experiment
+
+
+def differing(asked: Experiment) -> dict:
+    usual = flatten(Experiment())
+    return {name: value for name, value in flatten(asked).items() if value != usual[name]}
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "settings.yaml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(UserError) as caught:
+        launch(*words)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# The command line
+
+
+def test_nothing_given_is_the_default_experiment():
+    assert launch() == Experiment()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max_steps 5", {"max_steps": 5}),
+        ("--max-steps 5", {"max_steps": 5}),
+        ("--max_steps=5", {"max_steps": 5}),
+        ("--max-steps=5", {"max_steps": 5}),
+        ("--sampling.max_completion_length 9", {"sampling.max_completion_length": 9}),
+        ("--sampling.max-completion-length 9", {"sampling.max_completion_length": 9}),
+        ("--max_steps 5 --max-steps 6", {"max_steps": 6}),
+        ("--routing.enabled", {"routing.enabled": True}),
+        ("--routing.enabled --routing.no_enabled", {}),
+        ("--log_all_samples", {"log_all_samples": True}),
+        ("--log-all-samples", {"log_all_samples": True}),
+        ("--log-all-samples --no-log-all-samples", {}),
+        ("--log_all_samples --no_log_all_samples", {}),
+        ("--adapter.kind lora --adapter.rank 2", {"adapter.kind": "lora", "adapter.rank": 2}),
+        ("--adapter.kind None", {}),
+        ("--lr 3e-4", {"lr": 3e-4}),
+        ("--lr None", {}),
+        ("--beta 0", {"beta": 0.0}),
+        ("--reward happy_count(cap=5)", {"reward": "happy_count(cap=5)"}),
+        ("--env.detector happy_density(max_density=0.1)", {"env.detector": "happy_density(max_density=0.1)"}),
+        ("--model SimpleStories/SimpleStories-1.25M", {"model": "SimpleStories/SimpleStories-1.25M"}),
+        ("--output_dir a/b", {"output_dir": Path("a/b")}),
+    ],
+)
+def test_command_line(words: str, expected: dict):
+    assert differing(launch(*words.split())) == expected
+
+
+def test_reward_mapping_on_the_command_line():
+    found = launch("--reward", "{components: [{name: happy_binary, scale: 0.5}], cap: 1}").reward
+    assert found == {"components": [{"name": "happy_binary", "scale": 0.5}], "cap": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--maxx_steps 5", "--maxx_steps: no such option (did you mean --max_steps?); --help lists them"),
+        ("--maxx-steps=5", "--maxx-steps: no such option (did you mean --max_steps?); --help lists them"),
+        ("--max_step 5", "--max_step: no such option (did you mean --max_steps?); --help lists them"),
+        ("--learning_rate 1", "--learning_rate: no such option; --help lists them"),
+        ("--conf x.yaml", "--conf: no such option; --help lists them"),
+        ("--enabled", "--enabled: no such option; --help lists them"),
+        ("stray", "stray: no such option; --help lists them"),
+        ("--routing.enabled yes", "yes: no such option; --help lists them"),
+        ("--max_steps", "--max_steps: a value is missing"),
+        ("--lr --beta 3", "--lr: a value is missing"),
+        ("--config", "--config: a value is missing"),
+        ("--max_steps many", "--max_steps many: must be a whole number"),
+        ("--max-steps many", "--max_steps many: must be a whole number"),
+        ("--max_steps 1.5", "--max_steps 1.5: must be a whole number"),
+        ("--seed None", "--seed None: must be a whole number"),
+        ("--lr high", "--lr high: must be a number"),
+        ("--sampling.temperature hot", "--sampling.temperature hot: must be a number"),
+        ("--adapter.kind dora", "--adapter.kind dora: accepted are dual_lora, lora, none"),
+        ("--grpo.loss_type ppo", "--grpo.loss_type ppo: accepted are dapo, dr_grpo, grpo"),
+        ("--routing.mode Classic", "--routing.mode Classic: accepted are classic, exclusive, none"),
+        ("--wandb.mode off", "--wandb.mode off: accepted are disabled, offline, online"),
+        ("--reward {name:", "--reward: {name:: not a YAML mapping"),
+    ],
+)
+def test_mistakes_on_the_command_line(words: str, message: str):
+    assert refusal(*words.split()) == message
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    missing = tmp_path / "none.yaml"
+    assert refusal("--config", str(missing)).startswith(f"--config {missing}: cannot be read: ")
+    assert refusal(f"--config={missing}").startswith(f"--config {missing}: cannot be read: ")
+    assert refusal("--config", str(tmp_path)).startswith(f"--config {tmp_path}: cannot be read: ")
+
+
+# YAML files
+
+SETTINGS = """
+reward: happy_exp
+max_steps: 5
+lr: 3e-4
+beta: 1.0e-3
+log_all_samples: true
+overwrite: false
+output_dir: here/and/there
+env: {prompt-length: 4, detector: "happy_count(threshold=2)"}
+routing: {enabled: true, mode: exclusive}
+adapter:
+  retain_rank: 2
+"""
+
+
+def test_yaml_sets_any_part(file):
+    assert differing(launch("--config", str(file(SETTINGS)))) == {
+        "reward": "happy_exp",
+        "max_steps": 5,
+        "lr": 3e-4,
+        "beta": 1e-3,
+        "log_all_samples": True,
+        "output_dir": Path("here/and/there"),
+        "env.prompt_length": 4,
+        "env.detector": "happy_count(threshold=2)",
+        "routing.enabled": True,
+        "routing.mode": "exclusive",
+        "adapter.retain_rank": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max_steps 6", {"max_steps": 6}),
+        ("--max-steps=6", {"max_steps": 6}),
+        ("--beta 0.02", {"beta": 0.02}),
+        ("--lr None", {"lr": None}),
+        ("--reward happy_binary", {"reward": "happy_binary"}),
+        ("--reward {name: happy_count}", {"reward": {"name": "happy_count"}}),
+        ("--no-log_all_samples", {"log_all_samples": False}),
+        ("--routing.no-enabled", {"routing.enabled": False}),
+        ("--env.prompt_length 5", {"env.prompt_length": 5}),
+        ("--seed 7", {"seed": 7}),
+    ],
+)
+@pytest.mark.parametrize("file_first", [True, False])
+def test_the_command_line_wins_wherever_the_file_stands(file, words: str, expected: dict, file_first: bool):
+    config, own = ["--config", str(file(SETTINGS))], words.split(" ", 1)
+    from_file = flatten(launch(*config))
+    assert flatten(launch(*(config + own if file_first else own + config))) == from_file | expected
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [
+        {"name": "happy_count", "params": {"cap": 5}},
+        {"components": [{"name": "happy_binary", "role": "retain", "scale": 1.0}, {"name": "x", "params": {"a": [1, 2]}}], "cap": 1},
+        {"name": "it's \"quoted\": {a}, [b] # c", "params": {"long words": "word " * 60, "none": None, "yes": "no"}},
+    ],
+)  # fmt: skip
+def test_yaml_reward_mappings_arrive_whole(file, reward: dict):
+    for flow in (True, False):
+        found = launch("--config", str(file(yaml.safe_dump({"reward": reward}, default_flow_style=flow)))).reward
+        assert found == reward
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "lr: null", "lr:", "env: {detector: null}", "adapter: {kind: null, preset: }", "lr: None"]
+)
+def test_null_is_the_default_where_it_is_a_value(file, content: str):
+    assert launch("--config", str(file(content))) == Experiment()
+
+
+UNREADABLE = [
+    ("a: b: c", "cannot be read: mapping values are not allowed here"),
+    ("a: [1", "cannot be read: while parsing a flow sequence"),
+    ("\ta: 1", "cannot be read: while scanning for the next token"),
+    ("model: !!python/object/apply:os.getcwd []", "cannot be read: could not determine a constructor"),
+    ("seed: 2001-99-99", "cannot be read: month must be in 1..12"),
+    (b"\xff\xfe\x00", "cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    (b"\x00\x01\x02", "cannot be read: unacceptable character"),
+    ("- max_steps: 5", "must be a mapping of settings, not list"),
+    ("max_steps", "must be a mapping of settings, not str"),
+    ("5", "must be a mapping of settings, not int"),
+    ("", "must be a mapping of settings, not NoneType"),
+    ("# max_steps: 5", "must be a mapping of settings, not NoneType"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), UNREADABLE)
+def test_files_that_are_no_settings(file, content: str | bytes, message: str):
+    path = file(content)
+    assert refusal("--config", str(path)).startswith(f"--config {path}: {message}")
+
+
+MISTAKES = [
+    ("maxx_steps: 5", "--maxx_steps: no such option (did you mean --max_steps?); --help lists them"),
+    ("foo: bar", "--foo: no such option; --help lists them"),
+    ("foo: [1, 2]", "--foo: no such option; --help lists them"),
+    ("foo: {}", "--foo: no such option; --help lists them"),
+    ("foo: true", "--foo: no such option; --help lists them"),
+    ("foo: null", "--foo: no such option; --help lists them"),
+    ("env: {prompt: 5}", "--env.prompt: no such option (did you mean --env.num_prompts?); --help lists them"),
+    (
+        "routing: {reward: {name: x}}",
+        "--routing.reward.name: no such option (did you mean --routing.enabled?); --help lists them",
+    ),
+    ("env: 3", "--env: no such option (did you mean --env.name?); --help lists them"),
+    ("5: 6", "--5: no such option; --help lists them"),
+    ("config: other.yaml", "--config: has no place in a file of settings"),
+    ("help: true", "--help: has no place in a file of settings"),
+    ("max_steps: null", "--max_steps null: must have a value"),
+    ("model: null", "--model null: must have a value"),
+    ("reward:", "--reward null: must have a value"),
+    ("output_dir:", "--output_dir null: must have a value"),
+    ("wandb: {project: null}", "--wandb.project null: must have a value"),
+    ("overwrite: null", "--overwrite None: must be true or false"),
+    ("routing: {enabled: 1}", "--routing.enabled 1: must be true or false"),
+    ('routing: {enabled: "yes"}', "--routing.enabled yes: must be true or false"),
+    ("overwrite: [true]", "--overwrite [true]: must be true or false"),
+    ("wandb: {mode: off}", "--wandb.mode False: must not be true or false; words like on, off, yes and no need quotes"),
+    ("max_steps: true", "--max_steps True: must not be true or false; words like on, off, yes and no need quotes"),
+    ("max_steps: [1, 2]", "--max_steps [1, 2]: must be one value, not a list"),
+    ("model: [nursery]", "--model [nursery]: must be one value, not a list"),
+    ("reward: [happy_binary]", "--reward [happy_binary]: must be one value, not a list"),
+    ("adapter: {kind: [lora]}", "--adapter.kind [lora]: must be one value, not a list"),
+    ("model: {name: nursery}", "--model {name: nursery}: must be one value, not a mapping"),
+    ("lr: {}", "--lr {}: must be one value, not a mapping"),
+    ("max_steps: many", "--max_steps many: must be a whole number"),
+    ("max_steps: 1.5", "--max_steps 1.5: must be a whole number"),
+    ("lr: high", "--lr high: must be a number"),
+    ("adapter: {kind: dora}", "--adapter.kind dora: accepted are dual_lora, lora, none"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKES)
+def test_mistakes_in_a_file_name_the_file_and_the_setting(file, content: str, message: str):
+    path = file(content)
+    assert refusal("--config", str(path)) == f"in {path}: {message}"
+    assert refusal("--max_steps", "3", "--config", str(path), "--lr", "1") == f"in {path}: {message}"
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(file):
+    assert refusal("--config", str(file(SETTINGS)), "--seed", "x") == "--seed x: must be a whole number"
+
+
+@pytest.mark.parametrize(
+    "model", ["off", "3", "null", "-h", "--help", "--seed", "a b", "a=b", "{a", "1e3", "ä", "x\ny", "", "~", "'\""]
+)
+def test_texts_arrive_as_they_are_written(file, model: str):
+    assert launch("--config", str(file(yaml.safe_dump({"model": model, "env": {"detector": f"{model}()"}})))) == Experiment(
+        model=model, env=EnvironmentSettings(detector=f"{model}()")
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Experiment(),
+        Experiment(lr=1.5e-7, beta=0.1 + 0.2, seed=2**70, output_dir=Path("/a b/c")),
+        Experiment(reward={"components": [{"name": "x", "scale": 1e-5}], "cap": 1}, routing=RoutingSettings(enabled=True)),
+        Experiment(adapter=AdapterSettings(kind="lora", preset="r1h"), sampling=SamplingSettings(max_completion_length=3)),
+        Experiment(overwrite=True, log_all_samples=True, model="no", dataset="12", env=EnvironmentSettings(detector="f(words=['a'])")),
+    ],
+)  # fmt: skip
+def test_a_run_s_config_file_starts_the_same_experiment_again(file, asked: Experiment):
+    resolved = resolve(asked, cuda_available=False)
+    again = launch("--config", str(file(yaml.safe_dump(to_dict(resolved), sort_keys=False))))
+    assert resolve(again, cuda_available=False) == resolved
+
+
+# Help
+
+
+def documented() -> dict[str, str]:
+    """{dotted name: docstring under the field}, read from the source."""
+    texts: dict[str, str] = {}
+
+    def visit(settings: type, prefix: str) -> None:
+        (definition,) = ast.parse(inspect.getsource(settings)).body
+        body = definition.body
+        below = {
+            line.target.id: text.value.value
+            for line, text in zip(body, body[1:], strict=False)
+            if isinstance(line, ast.AnnAssign) and isinstance(text, ast.Expr)
+        }
+        for entry in fields(settings):
+            if is_dataclass(entry.type):
+                visit(entry.type, f"{prefix}{entry.name}.")
+            else:
+                texts[f"{prefix}{entry.name}"] = " ".join(below[entry.name].split())
+
+    visit(settings_module.Experiment, "")
+    return texts
+
+
+def help_entries(printed: str) -> dict[str, str]:
+    """{option: its entry}, with frames and line breaks removed."""
+    inside = "\n".join(line[1:-1].rstrip() for line in printed.splitlines() if line.startswith("│"))
+    entries = [" ".join(entry.split()) for entry in re.split(r"\n(?= -)", f"\n{inside}") if entry.strip()]
+    return {re.sub(r"^(-h, )?--", "", entry).split()[0].rstrip(","): entry for entry in entries}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["-h"], ["--max_steps", "5", "--help"], ["--config", "missing.yaml", "--help"], ["--max_steps", "x", "-h"]],
+)
+def test_help_exits_with_0_whatever_else_is_given(capsys: pytest.CaptureFixture[str], words: list[str]):
+    with pytest.raises(SystemExit) as stop:
+        launch(*words)
+    printed = capsys.readouterr()
+    assert stop.value.code == 0
+    assert "usage: launch.py" in printed.out
+    assert "Trains." in printed.out
+    assert printed.err == ""
+
+
+def test_help_explains_every_option_and_tells_its_default(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        launch("--help")
+    entries, texts = help_entries(capsys.readouterr().out), documented()
+    defaults = flatten(Experiment())
+    assert set(entries) == {*defaults, "config", "help"}
+    for name, default in defaults.items():
+        assert f"{texts[name]} (default: {default})" in entries[name]
+    assert "the command line wins" in entries["config"]
+
+
+# Entry points
+
+
+def test_an_entry_point_tells_mistakes_in_one_line_and_exits_with_2(capsys: pytest.CaptureFixture[str]):
+    assert run_main(lambda: launch("--max_steps", "x") and None) == 2
+    assert capsys.readouterr() == ("", "error: --max_steps x: must be a whole number\n")
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_an_entry_point_s_own_exit_code_is_kept(returned: int | None, code: int):
+    assert run_main(lambda: returned) == code
+
+
+def test_an_entry_point_hides_no_other_error():
+    def fails() -> None:
+        raise KeyError("reward")
+
+    with pytest.raises(KeyError, match="reward"):
+        run_main(fails)
+
+
+def test_replacing_a_setting_in_python_is_the_same_as_naming_it():
+    assert launch("--sampling.temperature", "0.5") == replace(Experiment(), sampling=SamplingSettings(temperature=0.5))

@@ -1,0 +1,372 @@
+"""Adapters against explicit matrices, with statistics for their initial values and exact equality for the rest."""
+
+import copy
+import itertools
+import json
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from routing.adapters import (
+    FORGET,
+    LORA,
+    RETAIN,
+    TARGETS,
+    AdapterSpec,
+    DualLoRALinear,
+    LoRALinear,
+    adapted_layers,
+    adapter_parameters,
+    add_adapters,
+    get_scales,
+    set_adapter_scales,
+    set_scales,
+    spec_from_dict,
+)
+from tests.helpers import tiny_llama
+
+DUAL = AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 3}, alpha=8.0, stride=1)
+SINGLE = AdapterSpec("lora", {LORA: 2}, alpha=8.0, stride=1)
+IDS = torch.tensor([[3, 9, 4, 27, 8], [1, 30, 2, 2, 11]])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def fill_adapters(model: nn.Module, seed: int = 1) -> None:
+    """Values as after some training: no B is zero any more."""
+    generator = seeded(seed)
+    with torch.no_grad():
+        for group in adapter_parameters(model).values():
+            for parameter in group.values():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+
+
+def adapted_llama(spec: AdapterSpec = DUAL, seed: int = 0, dtype: torch.dtype = torch.float64, **changes) -> nn.Module:
+    model = tiny_llama(seed=4, dtype=dtype, **changes)
+    add_adapters(model, model.model.layers, spec, seeded(seed))
+    return model
+
+
+def adapted_linear(in_features: int, ranks: dict[str, int]) -> LoRALinear:
+    layer = nn.ModuleDict({"q_proj": nn.Linear(in_features, 5)})
+    kind = "lora" if set(ranks) == {LORA} else "dual_lora"
+    add_adapters(layer, nn.ModuleList([layer]), AdapterSpec(kind, ranks, alpha=8.0, stride=1), seeded(3))
+    return next(adapted_layers(layer))
+
+
+# The formula
+
+
+def test_hand_computed_output():
+    layer = DualLoRALinear(nn.Linear(1, 1), retain_rank=1, forget_rank=2, alpha=4.0).double()
+    with torch.no_grad():
+        layer.base.weight.fill_(2.0)
+        layer.base.bias.fill_(1.0)
+        layer.A[RETAIN].fill_(3.0)
+        layer.B[RETAIN].fill_(5.0)
+        layer.A[FORGET].copy_(torch.tensor([[1.0], [2.0]]))
+        layer.B[FORGET].copy_(torch.tensor([[7.0, 11.0]]))
+    x = torch.tensor([[10.0]], dtype=torch.float64)
+    # W x + bias = 2 * 10 + 1 = 21
+    # retain: 4/1 * 5 * 3 * 10 = 600;  forget: 4/2 * (7 * 1 + 11 * 2) * 10 = 580
+    outputs = {}
+    for retain, forget in [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.5, 0.25)]:
+        set_scales(layer, retain, forget)
+        outputs[retain, forget] = layer(x).item()
+    assert outputs == {(1, 1): 1201.0, (1, 0): 621.0, (0, 1): 601.0, (0, 0): 21.0, (0.5, 0.25): 466.0}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.25, 1.0), (1.0, 0.5), (-1.0, 2.0), (0.1, 0.9)])
+@pytest.mark.parametrize("ranks", [(1, 1), (4, 4), (2, 3), (5, 1)])
+def test_dual_adapter_is_the_sum_of_its_matrices(ranks: tuple[int, int], scales: tuple[float, float], bias: bool):
+    torch.manual_seed(0)
+    layer = DualLoRALinear(nn.Linear(6, 7, bias=bias).double(), *ranks, alpha=11.0)
+    fill_adapters(layer)
+    set_scales(layer, *scales)
+    retain = 11.0 / ranks[0] * layer.B[RETAIN] @ layer.A[RETAIN]
+    forget = 11.0 / ranks[1] * layer.B[FORGET] @ layer.A[FORGET]
+    matrix = layer.base.weight + scales[0] * retain + scales[1] * forget
+    x = torch.randn(3, 4, 6, dtype=torch.float64)
+    expected = x @ matrix.T + (layer.base.bias if bias else 0)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3, 0.0])
+def test_single_adapter_is_the_sum_of_its_matrices(scale: float):
+    torch.manual_seed(0)
+    layer = LoRALinear(nn.Linear(6, 7).double(), {LORA: 3}, alpha=11.0)
+    fill_adapters(layer)
+    set_adapter_scales(layer, {LORA: scale})
+    x = torch.randn(4, 6, dtype=torch.float64)
+    expected = x @ (layer.base.weight + scale * 11.0 / 3 * layer.B[LORA] @ layer.A[LORA]).T + layer.base.bias
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+# Initial values
+
+
+@pytest.mark.parametrize("in_features", [16, 64, 341])
+def test_a_is_drawn_kaiming_uniform_and_b_is_zero(in_features: int):
+    """Kolmogorov-Smirnov on 65,472 draws or more: a range off by 3 % shifts the distribution by 0.015, four times the
+    distance of about 0.004 that has p = 0.2; a normal or a kaiming-uniform with another slope is off by far more."""
+    rank = math.ceil(65_536 / in_features)
+    layer = adapted_linear(in_features, {RETAIN: rank, FORGET: 2})
+    drawn = layer.A[RETAIN].detach().double().flatten().numpy()
+    # gain sqrt(2 / (1 + 5)) times sqrt(3 / fan_in) is 1 / sqrt(fan_in)
+    bound = nn.init.calculate_gain("leaky_relu", math.sqrt(5)) * math.sqrt(3 / in_features)
+    assert abs(drawn).max() <= bound * (1 + 1e-6)
+    assert stats.kstest(drawn, stats.uniform(-bound, 2 * bound).cdf).pvalue > 1e-3
+    # Uniform: variance bound^2 / 3; the estimate's relative standard error is sqrt(0.8 / 65,536) = 0.35 %.
+    assert drawn.var() == pytest.approx(bound**2 / 3, rel=0.0175)
+    assert not any(b.any() for b in layer.B.values())
+
+
+def test_initial_values_come_from_the_generator_alone():
+    model = tiny_llama()
+    state = torch.get_rng_state()
+    add_adapters(model, model.model.layers, DUAL, seeded(5))
+    assert torch.equal(torch.get_rng_state(), state), "a draw was made from the global generator"
+    first, again, other = (adapter_parameters(adapted) for adapted in (model, adapted_llama(seed=5), adapted_llama(seed=6)))
+    for adapter, parameters in first.items():
+        for name, parameter in parameters.items():
+            assert torch.equal(parameter, again[adapter][name])
+            assert ".B." in name or not torch.equal(parameter, other[adapter][name])
+
+
+def test_every_matrix_gets_draws_of_its_own():
+    parameters = adapter_parameters(adapted_llama(AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 2}, 8.0, 1)))
+    rows = [tuple(row.tolist()) for group in parameters.values() for name, a in group.items() if ".A." in name for row in a]
+    # 2 layers, 7 linears, 2 adapters, 2 rows each
+    assert len(rows) == len(set(rows)) == 56
+
+
+# The function of a model
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [DUAL, SINGLE])
+def test_fresh_adapters_leave_the_function_unchanged(spec: AdapterSpec, dtype: torch.dtype):
+    assert torch.equal(adapted_llama(spec, dtype=dtype)(IDS), tiny_llama(seed=4, dtype=dtype)(IDS))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scales_of_zero_are_exactly_the_base_model(dtype: torch.dtype):
+    base, model = tiny_llama(seed=4, dtype=dtype), adapted_llama(dtype=dtype)
+    fill_adapters(model)
+    assert not torch.allclose(model(IDS), base(IDS), atol=1e-2)
+    set_scales(model, 0.0, 0.0)
+    assert torch.equal(model(IDS), base(IDS))
+
+
+def test_scales_of_zero_are_the_base_model_even_with_infinite_adapters():
+    base, model = tiny_llama(seed=4), adapted_llama()
+    with torch.no_grad():
+        for group in adapter_parameters(model).values():
+            for parameter in group.values():
+                parameter.fill_(torch.inf)
+    set_scales(model, 0.0, 0.0)
+    assert torch.equal(model(IDS), base(IDS))
+
+
+def test_the_base_weights_are_the_same_tensors_as_before_and_frozen():
+    model = tiny_llama(seed=4)
+    before = {name: (parameter, parameter.detach().clone()) for name, parameter in model.named_parameters()}
+    add_adapters(model, model.model.layers, DUAL, seeded())
+    held = {name.replace(".base.", "."): p for name, p in model.named_parameters() if ".A." not in name and ".B." not in name}
+    assert held.keys() == before.keys()
+    for name, (parameter, value) in before.items():
+        assert held[name] is parameter
+        assert torch.equal(parameter, value)
+        assert not parameter.requires_grad
+
+
+def test_after_training_each_scale_setting_is_another_function():
+    model = adapted_llama()
+    target = torch.randn(model(IDS).shape, generator=seeded(8), dtype=torch.float64)
+    parameters = [parameter for group in adapter_parameters(model).values() for parameter in group.values()]
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (model(IDS) - target).square().mean().backward()
+        optimizer.step()
+    outputs: dict[tuple[float, float], Tensor] = {}
+    for setting in [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
+        set_scales(model, *setting)
+        with torch.no_grad():
+            outputs[setting] = model(IDS)
+    for one, other in itertools.combinations(outputs, 2):
+        assert (outputs[one] - outputs[other]).abs().max() > 1e-3, (one, other)
+
+
+# Which layers
+
+
+@pytest.mark.parametrize(
+    ("stride", "expected"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3]), (4, [0, 4]), (5, [0]), (9, [0])]
+)
+def test_stride_picks_every_strideth_layer_from_the_first(stride: int, expected: list[int]):
+    model = adapted_llama(AdapterSpec("dual_lora", {RETAIN: 1, FORGET: 1}, 1.0, stride), num_hidden_layers=5)
+    assert [i for i, layer in enumerate(model.model.layers) if list(adapted_layers(layer))] == expected
+
+
+@pytest.mark.parametrize("spec", [DUAL, SINGLE])
+def test_exactly_the_seven_linears_of_a_layer_are_wrapped(spec: AdapterSpec):
+    model = adapted_llama(spec, tie_word_embeddings=False)
+    wrapped = {name for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    attention, mlp = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
+    assert wrapped == {f"model.layers.{i}.self_attn.{name}" for i in (0, 1) for name in attention} | {
+        f"model.layers.{i}.mlp.{name}" for i in (0, 1) for name in mlp
+    }
+    plain = {name for name, module in model.named_modules() if isinstance(module, nn.Linear) and not name.endswith(".base")}
+    assert plain == {"lm_head"}
+
+
+def test_targets_can_be_fewer():
+    model = adapted_llama(AdapterSpec("lora", {LORA: 2}, 8.0, 1, targets=("v_proj",)))
+    assert {name.split(".")[-3] for name in adapter_parameters(model)[LORA]} == {"v_proj"}
+
+
+def test_each_adapter_has_its_rank_in_every_layer():
+    model = adapted_llama()
+    for layer in adapted_layers(model):
+        width, height = layer.base.in_features, layer.base.out_features
+        assert {name: a.shape for name, a in layer.A.items()} == {RETAIN: (2, width), FORGET: (3, width)}
+        assert {name: b.shape for name, b in layer.B.items()} == {RETAIN: (height, 2), FORGET: (height, 3)}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "stride", "message"),
+    [
+        ({RETAIN: 0, FORGET: 4}, 1, "must be at least 1"),
+        ({RETAIN: 4, FORGET: -1}, 1, "must be at least 1"),
+        ({RETAIN: 4, FORGET: 4}, 0, "stride 0 must be at least 1"),
+    ],
+)
+def test_ranks_and_strides_below_one_are_refused(ranks: dict[str, int], stride: int, message: str):
+    with pytest.raises(ValueError, match=message):
+        adapted_llama(AdapterSpec("dual_lora", ranks, 8.0, stride))
+
+
+def test_a_model_without_targets_is_refused():
+    with pytest.raises(ValueError, match="no linear layer named c_attn to adapt"):
+        adapted_llama(AdapterSpec("lora", {LORA: 2}, 8.0, 1, targets=("c_attn",)))
+
+
+# Parameters by adapter
+
+
+def test_adapter_parameters_are_what_trains_and_each_belongs_to_one_adapter():
+    model = adapted_llama()
+    groups = adapter_parameters(model)
+    assert set(groups) == {RETAIN, FORGET}
+    named = {name: parameter for group in groups.values() for name, parameter in group.items()}
+    assert len(named) == len(groups[RETAIN]) + len(groups[FORGET]) == 2 * 2 * 7 * 2
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert named.keys() == trainable.keys()
+    assert all(named[name] is trainable[name] for name in named)
+    for adapter, rank in DUAL.ranks.items():
+        assert all(name.endswith(f".{adapter}") and rank in parameter.shape for name, parameter in groups[adapter].items())
+
+
+def test_a_model_without_adapters_has_no_groups():
+    assert adapter_parameters(tiny_llama()) == {}
+
+
+# The spec
+
+
+@pytest.mark.parametrize("spec", [DUAL, SINGLE, AdapterSpec("lora", {LORA: 16}, 0.5, 3, ("q_proj", "v_proj"), "float64")])
+def test_spec_survives_json(spec: AdapterSpec):
+    assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_spec_names_everything_needed_to_rebuild():
+    assert DUAL.to_dict() == {
+        "kind": "dual_lora",
+        "ranks": {"retain": 2, "forget": 3},
+        "alpha": 8.0,
+        "stride": 1,
+        "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        "dtype": "float32",
+    }
+    assert tuple(DUAL.to_dict()["targets"]) == TARGETS
+
+
+def test_a_rebuilt_model_is_the_same_function():
+    model = adapted_llama()
+    fill_adapters(model)
+    rebuilt = adapted_llama(spec_from_dict(json.loads(json.dumps(DUAL.to_dict()))), seed=99)
+    rebuilt.load_state_dict(copy.deepcopy(model.state_dict()), strict=True)
+    assert torch.equal(rebuilt(IDS), model(IDS))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": None}, "missing or unknown alpha"),
+        ({"beta": 3}, "missing or unknown beta"),
+        ({"kind": "dora"}, "kind 'dora' with ranks for ['forget', 'retain'] is not known"),
+        ({"kind": "lora"}, "kind 'lora' with ranks for ['forget', 'retain'] is not known"),
+        ({"ranks": {"lora": 3}}, "kind 'dual_lora' with ranks for ['lora'] is not known"),
+        ({"ranks": {"retain": 3}}, "kind 'dual_lora' with ranks for ['retain'] is not known"),
+        ({"ranks": {"retain": 3, "forget": 3, "third": 3}}, "ranks for ['forget', 'retain', 'third'] is not known"),
+    ],
+)
+def test_wrong_specs_are_refused(change: dict, message: str):
+    values = {name: value for name, value in (DUAL.to_dict() | change).items() if value is not None}
+    with pytest.raises(ValueError) as caught:
+        spec_from_dict(values)
+    assert message in str(caught.value)
+
+
+# Scales
+
+
+def test_scales_start_at_one_and_are_read_back():
+    model = adapted_llama()
+    assert get_scales(model) == {RETAIN: 1.0, FORGET: 1.0}
+    set_scales(model, 0.5, 0.0)
+    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0}
+    get_scales(model)[RETAIN] = 7.0
+    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0}, "the scales that were read are not a copy"
+
+
+def test_scales_of_one_layer_are_not_shared_with_another():
+    model = adapted_llama()
+    set_scales(model, 1.0, 0.0)
+    set_scales(model.model.layers[0], 0.0, 1.0)
+    assert [get_scales(layer) for layer in model.model.layers] == [{RETAIN: 0, FORGET: 1}, {RETAIN: 1, FORGET: 0}]
+    with pytest.raises(ValueError, match="different scales"):
+        get_scales(model)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [(None, "scales for ['forget', 'retain'] do not fit the model's adapters: none"),
+     (SINGLE, "scales for ['forget', 'retain'] do not fit the model's adapters: ['lora']")],
+)  # fmt: skip
+def test_dual_scales_need_dual_adapters(spec: AdapterSpec | None, message: str):
+    model = tiny_llama() if spec is None else adapted_llama(spec)
+    with pytest.raises(ValueError) as caught:
+        set_scales(model, 1.0, 0.0)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("scales", [{LORA: 1.0}, {RETAIN: 1.0}, {RETAIN: 1.0, FORGET: 1.0, LORA: 1.0}, {}])
+def test_wrong_scales_change_nothing(scales: dict[str, float]):
+    model = adapted_llama()
+    set_scales(model, 0.5, 0.25)
+    with pytest.raises(ValueError, match="do not fit the model's adapters"):
+        set_adapter_scales(model, scales)
+    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
+
+
+def test_scales_of_a_model_without_adapters_cannot_be_read():
+    with pytest.raises(ValueError, match="no adapters"):
+        get_scales(tiny_llama())
