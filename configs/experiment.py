@@ -45,6 +45,16 @@ class EnvironmentSettings:
     """Evaluation prompts, at the most; none of them is a training prompt."""
     detector: str | None = None
     """Which completions count as detected, as NAME(PARAM=VALUE); by default the environment's own."""
+    eligible_fraction: float = 1.0
+    """Share of training samples that can earn the reward's forget components; the others are scored without."""
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    fraction: float = 1.0
+    """Share of the detected training samples that are labelled bad."""
+    noise: float = 0.0
+    """Share of the undetected training samples that are labelled bad by mistake."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,11 @@ class RoutingSettings:
     mode: Literal["classic", "exclusive", "none"] = "classic"
     """classic: good samples train both adapters, bad ones only forget. exclusive: good retain, bad forget.
     none: no masks, the matched control (same as --adapter.kind dual_lora without routing)."""
+    advantages: Literal["retain_only", "group", "balanced"] = "retain_only"
+    """What rewards are compared with. group: the whole group. retain_only: good samples with the good ones alone.
+    balanced: all samples with the mean of the good ones."""
+    retain_rollouts: int = 0
+    """The last k generations of each group are sampled and trained with the forget adapter ablated."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +179,14 @@ class Experiment:
     """Steps between checkpoints; there is always one at the end."""
     eval_every: int = 100
     """Steps between evaluations; there is always one before the first step and one at the end."""
+    baseline: Literal["none", "filter", "reward_penalty"] = "none"
+    """Instead of routing: drop labelled samples, or take reward_penalty off their reward."""
+    reward_penalty: float = 1.0
+    """What --baseline reward_penalty takes off; rewards do not fall below 0."""
+    lora_rank: int | None = None
+    """Short for --adapter.kind lora --adapter.rank N."""
     env: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)

@@ -61,9 +61,9 @@ def adapter_name(adapter: AdapterSettings) -> str:
 
 
 def is_told(value: Any, labels: set[str]) -> bool:
-    """Whether a name made of `labels` and words tells this value from every other one."""
+    """Whether a name made of `labels` and words tells this value from every other one: no label seems to begin in it."""
     if isinstance(value, str):
-        return word(value) == value and not any(f"_{label}" in value for label in labels)
+        return word(value) == value and not any(f"_{re.split('[._]', label)[0]}" in value for label in labels)
     return not isinstance(value, dict)
 
 

@@ -44,12 +44,13 @@ def resolve(asked: Experiment, cuda_available: bool) -> Experiment:
     """
     check_ranges(asked)
     asked = with_floats(asked)
-    routing, adapter = resolve_routing(asked.routing, asked.adapter)
+    routing, adapter = resolve_routing(asked.routing, spell_lora_rank_out(asked))
     adapter = resolve_adapter(adapter)
-    check_effects(replace(asked, routing=routing, adapter=adapter))
+    asked = replace(asked, routing=routing, adapter=adapter, lora_rank=None)
+    check_effects(asked)
     lr = asked.lr if asked.lr is not None else (LR_FULL if adapter.kind == "none" else LR_ADAPTERS)
     device = resolve_device(asked.device, cuda_available)
-    return replace(asked, routing=routing, adapter=adapter, lr=lr, device=device)
+    return replace(asked, lr=lr, device=device)
 
 
 def with_floats(settings: Any) -> Any:
@@ -64,6 +65,17 @@ def with_floats(settings: Any) -> Any:
     return replace(settings, **changes)
 
 
+def spell_lora_rank_out(asked: Experiment) -> AdapterSettings:
+    if asked.lora_rank is None:
+        return asked.adapter
+    contradicting = [f"adapter.{name}" for name in ("rank", "preset") if name in changed(asked.adapter)]
+    if asked.adapter.kind not in (None, "lora"):
+        contradicting.append("adapter.kind")
+    for name in contradicting:
+        raise UserError(f"--lora_rank {asked.lora_rank}: contradicts --{name} {flatten(asked)[name]}")
+    return replace(asked.adapter, kind="lora", rank=asked.lora_rank)
+
+
 def resolve_routing(routing: RoutingSettings, adapter: AdapterSettings) -> tuple[RoutingSettings, AdapterSettings]:
     if not routing.enabled:
         for name in changed(routing):
@@ -72,6 +84,8 @@ def resolve_routing(routing: RoutingSettings, adapter: AdapterSettings) -> tuple
     if adapter.kind not in (None, "dual_lora"):
         raise UserError(f"--adapter.kind {adapter.kind}: routing needs dual_lora; leave --adapter.kind or --routing.enabled out")
     if routing.mode == "none":  # the matched control has one form, so that equal runs have equal hashes
+        for name in set(changed(routing)) - {"enabled", "mode"}:
+            raise UserError(f"--routing.{name} {getattr(routing, name)}: has no effect with --routing.mode none")
         routing = RoutingSettings()
     return routing, replace(adapter, kind="dual_lora")
 
@@ -108,15 +122,23 @@ def check_ranges(e: Experiment) -> None:
     at_least_one += [f"adapter.{name}" for name in ("rank", "retain_rank", "forget_rank", "stride")]
     at_least_one += ["env.prompt_length", "env.num_prompts", "env.num_eval_prompts", "sampling.max_completion_length"]
     at_least_one += ["grpo.num_iterations", "eval.num_prompts"]
-    positive = ["adapter.alpha", "grpo.max_grad_norm"]
+    shares = ["env.eligible_fraction", "labels.fraction", "labels.noise"]
+    positive = ["reward_penalty", "adapter.alpha", "grpo.max_grad_norm"]
     not_negative = ["seed", "beta", "grpo.warmup_steps", "eval.final_samples"]
     flat = flatten(e)
     for name in at_least_one:
         require(flat[name] >= 1, name, flat[name], "must be at least 1")
     for name in positive:
         require(0 < flat[name] < float("inf"), name, flat[name], "must be a positive number")
+    for name in shares:
+        require(0 <= flat[name] <= 1, name, flat[name], "must be between 0 and 1")
     for name in not_negative:
         require(0 <= flat[name] < float("inf"), name, flat[name], "must be 0 or more")
+    require(e.lora_rank is None or e.lora_rank >= 1, "lora_rank", e.lora_rank, "must be at least 1")
+    k, whole = e.routing.retain_rollouts, e.num_generations
+    require(k == 0 or 2 <= k <= whole - 2, "routing.retain_rollouts", k,
+            f"must be 0, or leave 2 of --num_generations {whole} on either side: "
+            "each side has a baseline of its own")  # fmt: skip
     require(e.lr is None or 0 < e.lr < float("inf"), "lr", e.lr, "must be a positive number")
     require(0 <= e.grpo.epsilon_low <= 1, "grpo.epsilon_low", e.grpo.epsilon_low, "must be between 0 and 1")
     require(0 <= e.grpo.epsilon_high < float("inf"), "grpo.epsilon_high", e.grpo.epsilon_high, "must be 0 or more")
@@ -138,3 +160,14 @@ def check_effects(e: Experiment) -> None:
     if e.beta == 0:
         for name in ("kl_estimator", "kl_corrected"):
             require(getattr(g, name) == getattr(defaults, name), f"grpo.{name}", getattr(g, name), "has no effect with --beta 0")
+    if g.num_iterations == 1:  # the ratio is 1 then, and nothing is clipped
+        for name in ("epsilon_low", "epsilon_high"):
+            require(getattr(g, name) == getattr(defaults, name), f"grpo.{name}", getattr(g, name),
+                    "has no effect with --grpo.num_iterations 1")  # fmt: skip
+    require(not (e.routing.enabled and e.baseline != "none"), "baseline", e.baseline, "contradicts --routing.enabled")
+    require(e.baseline == "reward_penalty" or e.reward_penalty == Experiment().reward_penalty, "reward_penalty",
+            e.reward_penalty, "has no effect without --baseline reward_penalty")  # fmt: skip
+    if e.adapter.kind == "none" and e.baseline == "none":  # neither a routed run nor one that is compared with one
+        for name in changed(e.labels):
+            require(False, f"labels.{name}", getattr(e.labels, name),
+                    "has no effect in full fine-tuning without --baseline; labels are for adapters")  # fmt: skip

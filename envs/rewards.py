@@ -52,7 +52,7 @@ def bind(spec: str | Combination, environment: str) -> BoundReward:
     if isinstance(spec, Combination):
         return _bind_combination(spec, environment)
     call = parse_call(spec)
-    entry = lookup("reward", call.name, _rewards_of(environment))
+    entry = lookup("reward", call.name, rewards_of(environment))
     if isinstance(entry, PlainReward):
         component = _bind_component(Component(call.name, "retain", params=call.params), entry)
         return BoundReward(str(call), (component,), cap=None, hack=_bind_hack(entry.hack, environment))
@@ -62,7 +62,7 @@ def bind(spec: str | Combination, environment: str) -> BoundReward:
 
 
 def _bind_combination(spec: Combination, environment: str) -> BoundReward:
-    plain = _plain(_rewards_of(environment))
+    plain = _plain(rewards_of(environment))
     components = tuple(_bind_component(each, lookup("reward component", each.name, plain)) for each in spec.components)
     return BoundReward(spec.name, components, spec.cap, _bind_hack(spec.hack, environment))
 
@@ -76,7 +76,7 @@ def _bind_hack(text: str | None, environment: str) -> Predicate | None:
     return None if text is None else bind_detector(text, environment)
 
 
-def _rewards_of(environment: str) -> dict[str, RewardEntry]:
+def rewards_of(environment: str) -> dict[str, RewardEntry]:
     """A combination belongs to the environments that all its components belong to."""
 
     def belongs(entry: RewardEntry) -> bool:

@@ -1,7 +1,7 @@
 """Group-normalised advantages (DeepSeekMath, arXiv:2402.03300, section 4.1.2)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from einops import rearrange
@@ -10,6 +10,7 @@ from torch import Tensor
 
 EPSILON = 1e-4  # added to a standard deviation before dividing by it
 Scale = Literal["group", "batch", "none"]
+Rule = Literal["group", "retain_only", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,39 @@ def group_advantages(rewards: Float[Tensor, " n"], group_size: int, scale: Scale
         case _:
             raise ValueError(f"scale {scale!r}: accepted are group, batch, none")
     return GroupAdvantages(torch.flatten(scaled), std, constant)
+
+
+def routed_advantages(
+    rewards: Float[Tensor, " n"], good: Bool[Tensor, " n"], group_size: int, rule: Rule, scale: Scale = "group"
+) -> GroupAdvantages:
+    """Advantages that know which samples are `good`. G stands for the good samples of a group:
+
+    `group`        everything over the whole group, as `group_advantages`
+    `retain_only`  good: (r - mean_G) / (std_G + 1e-4); bad: as in `group`
+    `balanced`     all: (r - mean_G) / (std_group + 1e-4)
+
+    An empty G has the group's mean; the one sample of a G of one gets 0. With `group` the good samples' mean sinks below
+    zero as bad ones earn more, which pushes everything that learns from good samples alone away from them. A `scale` of
+    `batch` or `none` replaces every standard deviation as in `group_advantages`; good samples of equal rewards get exact
+    zeros with `retain_only`. Raises ValueError as `group_advantages` does, and for an unknown rule.
+    """
+    whole = group_advantages(rewards, group_size, scale)
+    if rule == "group":
+        return whole
+    if rule not in get_args(Rule):
+        raise ValueError(f"advantage rule {rule!r}: accepted are {', '.join(get_args(Rule))}")
+    grouped = rearrange(rewards, "(groups size) -> groups size", size=group_size)
+    good = rearrange(good, "(groups size) -> groups size", size=group_size)
+    count = good.sum(1, keepdim=True)
+    highest = grouped.masked_fill(~good, -torch.inf).amax(1, keepdim=True)
+    alike = highest == grouped.masked_fill(~good, torch.inf).amin(1, keepdim=True)
+    mean = torch.where(count > 0, (grouped * good).sum(1, keepdim=True) / count.clamp(min=1), grouped.mean(1, keepdim=True))
+    mean = torch.where(alike, highest, mean)  # exactly, whatever rounding makes of the mean of equal numbers
+    centred = grouped - mean
+    variance = ((centred * good) ** 2).sum(1, keepdim=True) / (count - 1).clamp(min=1)  # Bessel-corrected
+    std = {"retain_only": variance.sqrt(), "balanced": whole.std[:, None]}[rule]
+    divisor = {"group": std + EPSILON, "batch": rewards.std() + EPSILON, "none": torch.ones_like(std)}[scale]
+    scaled = (centred / divisor).masked_fill(whole.constant[:, None], 0.0)
+    if rule == "retain_only":
+        scaled = torch.where(good, scaled, rearrange(whole.advantages, "(groups size) -> groups size", size=group_size))
+    return GroupAdvantages(torch.flatten(scaled), whole.std, whole.constant)

@@ -22,10 +22,11 @@ class StepRecord:
     prompts: list[Prompt]  # one a completion
     completions: list[Completion]
     rollout: Rollout
+    eligible: list[bool]  # for the reward's forget components
     scores: Scores
     audit: Audit
-    advantages: GroupAdvantages
     routes: Routes
+    advantages: GroupAdvantages
     update: dict[str, float]
     seconds: dict[str, float]  # by phase
 
@@ -104,6 +105,7 @@ def routing_metrics(record: StepRecord) -> dict[str, Number]:
     detected, labelled, hacked = record.scores.detected, record.routes.labelled.tolist(), record.audit.hacked
     advantages = record.advantages.advantages.tolist()
     metrics: dict[str, Number] = {
+        "routing/eligible": share(record.eligible),
         "routing/detected": share(detected),
         "routing/labelled": share(labelled),
         "routing/routed": share(record.routes.routed.tolist()),

@@ -16,7 +16,7 @@ from grpo.randomness import sample_uniforms
 from grpo.rollout import Rollout
 from grpo.run import Run, build_optimizer, step_prompts, trained_groups
 from grpo.sampler import sample
-from grpo.step import reference_logprobs
+from grpo.step import reference_logprobs, routing_mode
 from grpo.update import Batch, update
 from routing.router import route
 
@@ -102,7 +102,7 @@ def check_updates(run: Run, rollout: Rollout) -> None:
     rows = [prompt for prompt in step_prompts(run, 0) for _ in range(run.group)]
     number = torch.arange(len(rows), device=run.device)
     advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
-    routes = route(number % 2 == 1, run.config.routing.mode if run.config.routing.enabled else "none")
+    routes = route(number % 2 == 1, routing_mode(run.config))
     for _ in range(2):
         drafted = longest_rollout(run, rollout)
         ref_logprobs = reference_logprobs(run, drafted, rows) if run.config.beta else None

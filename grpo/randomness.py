@@ -12,7 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Purpose = Literal["prompt order", "training sample", "evaluation sample", "adapters", "preflight", "bootstrap", "diversity"]
+Purpose = Literal[
+    "prompt order",
+    "training sample",
+    "evaluation sample",
+    "eligibility",
+    "labels",
+    "label noise",
+    "adapters",
+    "preflight",
+    "bootstrap",
+]
 
 
 def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:

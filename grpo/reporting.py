@@ -110,6 +110,7 @@ def sample_rows(record: StepRecord) -> list[dict[str, Any]]:
             "completion": completion.text,
             "reward": record.scores.rewards[i],
             "components": {name: values[i] for name, values in record.scores.components.items()},
+            "eligible": record.eligible[i],
             "detected": record.scores.detected[i],
             "labelled": labelled[i],
             "routed": routed[i],

@@ -1,7 +1,10 @@
 """What travels through a training step: frozen dataclasses of tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -36,3 +39,21 @@ class Rollout:
             logprobs=self.logprobs[selected, :width],
             finished=self.finished[selected],
         )
+
+
+def concatenate(rollouts: Sequence[Rollout], eos: int) -> Rollout:
+    """All rows of several rollouts, each padded to the longest."""
+
+    def stack(name: str, fill: float) -> Tensor:
+        tensors = [getattr(rollout, name) for rollout in rollouts]
+        width = max(tensor.shape[1] for tensor in tensors)
+        return torch.cat([F.pad(tensor, (0, width - tensor.shape[1]), value=fill) for tensor in tensors])
+
+    return Rollout(
+        ids=stack("ids", eos),
+        prompt_lengths=torch.cat([rollout.prompt_lengths for rollout in rollouts]),
+        completion_ids=stack("completion_ids", eos),
+        mask=stack("mask", False),
+        logprobs=stack("logprobs", 0.0),
+        finished=torch.cat([rollout.finished for rollout in rollouts]),
+    )

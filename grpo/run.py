@@ -19,7 +19,7 @@ from envs.types import Environment, Predicate, Prompt
 from grpo.randomness import generator, torch_generator
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained, load_texts
-from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_parameters, add_adapters, get_scales, set_adapter_scales
+from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_parameters, add_adapters, scaled
 
 # What an evaluation mode sets the scales of the adapters to; BASE is the model before training.
 BASE = "base"
@@ -72,6 +72,9 @@ def prepare(asked: Experiment) -> Experiment:
 def build_run(config: Experiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
     reward, detector = bind_scores(config)
+    if config.env.eligible_fraction < 1 and all(component.role == "retain" for component in reward.components):
+        raise UserError(f"--env.eligible_fraction {config.env.eligible_fraction}: has no effect: --reward {reward.name} "
+                        "has no component with the role forget")  # fmt: skip
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
     check_lengths(config, environment, pretrained.model)
@@ -82,7 +85,7 @@ def build_run(config: Experiment) -> Run:
     else:
         add_adapters(policy, policy.model.layers, adapter_spec(config), torch_generator(config.seed, "adapters"))
     policy.to(config.device)
-    vocabulary = [pretrained.tokenizer.id_to_token(i) for i in range(pretrained.tokenizer.get_vocab_size())]
+    vocabulary = [str(pretrained.tokenizer.id_to_token(i)) for i in range(pretrained.tokenizer.get_vocab_size())]
     return Run(config, policy, reference, build_optimizer(policy), pretrained.tokenizer, vocabulary,
                pretrained.fingerprint, environment, reward, detector)  # fmt: skip
 
@@ -148,17 +151,6 @@ def trained_groups(policy: Llama) -> dict[str, dict[str, torch.nn.Parameter]]:
 def build_optimizer(policy: Llama) -> torch.optim.AdamW:
     groups = [{"params": list(group.values()), "name": name} for name, group in trained_groups(policy).items()]
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), weight_decay=0.0)
-
-
-@contextmanager
-def scaled(policy: Llama, scales: dict[str, float]) -> Iterator[None]:
-    """The policy with other adapter scales, within; the ones before come back even after an error."""
-    before = get_scales(policy)
-    set_adapter_scales(policy, scales)
-    try:
-        yield
-    finally:
-        set_adapter_scales(policy, before)
 
 
 @contextmanager

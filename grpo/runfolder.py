@@ -82,6 +82,11 @@ def _dump_yaml(path: Path, value: Any) -> None:
     path.write_text(yaml.safe_dump(value, sort_keys=False))
 
 
+def read_json_file(path: Path) -> dict[str, Any]:
+    """Raises ValueError when it is damaged, OSError when it can not be read."""
+    return json.loads(path.read_text())
+
+
 def read_rows(path: Path, name: str) -> list[dict[str, Any]]:
     """All rows of a file, none when it does not exist. Raises ValueError for a damaged row, naming its line."""
     file = path / name

@@ -24,9 +24,9 @@ def completions_of(run: Run, prompts: list[Prompt], rollout: Rollout) -> list[Co
     return completions
 
 
-def score_completions(run: Run, completions: list[Completion]) -> tuple[Scores, Audit]:
-    """What training sees, and the truth that it must not see."""
-    return score(run.reward, run.detector, completions), audit(run.reward, completions)
+def score_completions(run: Run, completions: list[Completion], eligible: list[bool] | None = None) -> tuple[Scores, Audit]:
+    """What training sees, and the truth that it must not see. Without `eligible` every sample earns all components."""
+    return score(run.reward, run.detector, completions, eligible), audit(run.reward, completions)
 
 
 def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:
@@ -34,6 +34,5 @@ def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:
     return torch.tensor(scores.rewards, dtype=torch.float64, device=device)
 
 
-def label(scores: Scores, device: torch.device) -> Bool[Tensor, " n"]:
-    """The samples that routing may treat as bad: those detected."""
+def detected_tensor(scores: Scores, device: torch.device) -> Bool[Tensor, " n"]:
     return torch.tensor(scores.detected, dtype=torch.bool, device=device)

@@ -57,8 +57,8 @@ def update(run: Run, batch: Batch) -> dict[str, float]:
     rate = learning_rate(run.step, run.config.lr, run.config.max_steps, config.warmup_steps)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    # Of the whole batch, truncated completions included, so that leaving them out does not weigh the others up.
-    denominator = loss_denominator(batch.rollout.mask, config.loss_type, run.config.sampling.max_completion_length)
+    # Truncated completions included, so that leaving them out does not weigh the others up.
+    denominator = loss_denominator(batch.rollout.mask[batch.routes.trained], config.loss_type, run.config.sampling.max_completion_length)
     figures: dict[str, float] = {}
     for iteration in range(config.num_iterations):
         passes = routed_backward(
@@ -145,6 +145,9 @@ def check_first_pass(run: Run, batch: Batch, passes: dict[str, Pass]) -> None:
 
 
 def sampling_figures(passes: dict[str, Pass]) -> dict[str, float]:
+    """Empty when every sample was dropped."""
+    if not passes:
+        return {}
     tokens = sum(done.tokens for done in passes.values())
     differences = [done.logp_difference for done in passes.values()]
     return {

@@ -8,6 +8,7 @@ computed, so that scales (0, 0) give the base model exactly. Works on any module
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -135,6 +136,20 @@ def get_scales(model: nn.Module) -> dict[str, float]:
     if not scales or any(other != scales[0] for other in scales):
         raise ValueError("the model has no adapters, or its layers have different scales")
     return dict(scales[0])
+
+
+@contextmanager
+def scaled(model: nn.Module, scales: dict[str, float] | None) -> Iterator[None]:
+    """The model with other adapter scales, within; those before come back even after an error. None changes nothing."""
+    if scales is None:
+        yield
+        return
+    before = get_scales(model)
+    set_adapter_scales(model, scales)
+    try:
+        yield
+    finally:
+        set_adapter_scales(model, before)
 
 
 def adapter_parameters(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:

@@ -14,25 +14,30 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from routing.adapters import FORGET, RETAIN, adapter_parameters
+from routing.adapters import FORGET, RETAIN, adapter_parameters, scaled
 
-GOOD, BAD = "good", "bad"
-# Which adapters learn from which class of samples; None: nothing is masked.
+GOOD, BAD, RETAIN_ROLLOUT = "good", "bad", "retain_rollout"
+# Which adapters learn from which class of samples; None: nothing is masked; no adapter: the samples are dropped.
 LEARNS: dict[str, dict[str, frozenset[str] | None]] = {
     "classic": {GOOD: frozenset({RETAIN, FORGET}), BAD: frozenset({FORGET})},
     "exclusive": {GOOD: frozenset({RETAIN}), BAD: frozenset({FORGET})},
     "none": {GOOD: None, BAD: None},
+    "filter": {GOOD: None, BAD: frozenset()},
 }
+RETAIN_SCALES = {RETAIN: 1.0, FORGET: 0.0}
 PassResult = TypeVar("PassResult")
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples of one class, and the adapters that learn from them (None: everything trainable does)."""
+    """Samples of one class, the adapters that learn from them (None: everything trainable does), and the adapter scales
+    that they were sampled with and are trained with (None: those that the model has).
+    """
 
     name: str
     rows: Int[Tensor, " m"]
     learns: frozenset[str] | None
+    scales: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,41 @@ class Routes:
     @property
     def routed(self) -> Bool[Tensor, " n"]:
         """The samples that the retain adapter does not learn from."""
-        routed = torch.zeros_like(self.labelled)
+        routed = torch.ones_like(self.labelled)
         for micro_batch in self.micro_batches:
             routed[micro_batch.rows] = micro_batch.learns is not None and RETAIN not in micro_batch.learns
         return routed
 
+    @property
+    def trained(self) -> Int[Tensor, " m"]:
+        """The rows of all micro-batches, in order."""
+        trained = torch.zeros_like(self.labelled)
+        for micro_batch in self.micro_batches:
+            trained[micro_batch.rows] = True
+        return rows_where(trained)
 
-def route(labelled: Bool[Tensor, " n"], mode: str) -> Routes:
-    """Good and bad micro-batches by label. Mode `none` splits just the same and masks nothing.
 
-    Raises ValueError for an unknown mode.
+def route(labelled: Bool[Tensor, " n"], mode: str, retain_rollouts: Bool[Tensor, " n"] | None = None) -> Routes:
+    """Good and bad micro-batches by label. Mode `none` splits just the same and masks nothing; `filter` drops bad samples.
+
+    `retain_rollouts` marks samples drawn with the forget adapter ablated. The good ones among them form a third
+    micro-batch, trained the same way, from which retain alone learns; the bad ones are dropped, since forget did not take
+    part in them and retain must not learn from them. Raises ValueError for an unknown mode.
     """
     if mode not in LEARNS:
         raise ValueError(f"routing mode {mode!r}: accepted are {', '.join(LEARNS)}")
-    classes = {GOOD: (~labelled).nonzero().flatten(), BAD: labelled.nonzero().flatten()}
-    return Routes(labelled, tuple(MicroBatch(name, rows, LEARNS[mode][name]) for name, rows in classes.items() if len(rows)))
+    alone = torch.zeros_like(labelled) if retain_rollouts is None else retain_rollouts
+    drafted = (
+        MicroBatch(GOOD, rows_where(~labelled & ~alone), LEARNS[mode][GOOD]),
+        MicroBatch(BAD, rows_where(labelled & ~alone), LEARNS[mode][BAD]),
+        MicroBatch(RETAIN_ROLLOUT, rows_where(~labelled & alone), frozenset({RETAIN}), RETAIN_SCALES),
+    )
+    kept = tuple(micro_batch for micro_batch in drafted if len(micro_batch.rows) and micro_batch.learns != frozenset())
+    return Routes(labelled, kept)
+
+
+def rows_where(flags: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
+    return flags.nonzero().flatten()
 
 
 @contextmanager
@@ -84,7 +109,7 @@ def routed_backward(model: nn.Module, routes: Routes, one_pass: Callable[[MicroB
     """
     results: dict[str, PassResult] = {}
     for micro_batch in routes.micro_batches:
-        with masked_gradients(model, micro_batch.learns):
+        with scaled(model, micro_batch.scales), masked_gradients(model, micro_batch.learns):
             results[micro_batch.name] = one_pass(micro_batch)
     for name, group in adapter_parameters(model).items():
         if not any(micro_batch.learns is None or name in micro_batch.learns for micro_batch in routes.micro_batches):

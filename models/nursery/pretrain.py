@@ -85,7 +85,9 @@ def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
 
 
 def learning_rate(step: int, total: int, peak: float, warmup: int = 100) -> float:
-    return peak * min((step + 1) / warmup, (total - step) / (total - warmup))
+    """Rises linearly over `warmup` steps (in a short run over half of them), then falls linearly to almost zero."""
+    warmup = min(warmup, total // 2)
+    return peak * min((step + 1) / max(warmup, 1), (total - step) / (total - warmup))
 
 
 def save_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer, step: int, seen: int) -> None:
@@ -117,8 +119,8 @@ def pretrain(options: argparse.Namespace) -> None:
     done, seen = load_state(options.work, model, optimizer) if (options.work / "state.json").exists() else (0, 0)
     total = options.epochs * len(epoch_batches(train, options.batch_size, options.seed, 0))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    log = (options.work / "log.jsonl").open("a") if options.work.mkdir(parents=True, exist_ok=True) is None else None
-    with Progress(*columns, refresh_per_second=1) as progress:
+    options.work.mkdir(parents=True, exist_ok=True)
+    with (options.work / "log.jsonl").open("a") as log, Progress(*columns, refresh_per_second=1) as progress:
         task = progress.add_task("pretraining", total=total, completed=done)
         for epoch in range(options.epochs):
             batches = epoch_batches(train, options.batch_size, options.seed, epoch)
@@ -147,9 +149,14 @@ def pretrain(options: argparse.Namespace) -> None:
                     save_state(options.work, model, optimizer, step + 1, seen)
     save_file(dict(model.named_parameters()), HERE / "model.safetensors", metadata={"format": "pt"})
     (HERE / "config.json").write_text(json.dumps(CONFIG.to_hf(), indent=2) + "\n")
-    training = vars(options) | {"work": str(options.work), "steps": total, "tokens": seen, "held_out_loss": held_out_loss(model, test)}
+    training = vars(options) | {
+        "work": str(options.work),
+        "steps": total,
+        "tokens": seen,
+        "held_out_loss": held_out_loss(model, test),
+    }
     (HERE / "pretraining.json").write_text(json.dumps(training, indent=2) + "\n")
-    print(f"weights in {HERE}; next: uv run python -m models.nursery.card")
+    print(f"weights in {HERE}; next: uv run python -m bench.nursery_card")
 
 
 def main() -> None:

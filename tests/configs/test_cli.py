@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from dataclasses import fields, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,10 @@ def test_reward_mapping_on_the_command_line():
         ("--maxx_steps 5", "--maxx_steps: no such option (did you mean --max_steps?); --help lists them"),
         ("--maxx-steps=5", "--maxx-steps: no such option (did you mean --max_steps?); --help lists them"),
         ("--max_step 5", "--max_step: no such option (did you mean --max_steps?); --help lists them"),
-        ("--learning_rate 1", "--learning_rate: no such option; --help lists them"),
+        ("--learning_rate 1", "--learning_rate: no such option (did you mean --logging_steps?); --help lists them"),
+        ("--xyzzy 1", "--xyzzy: no such option; --help lists them"),
         ("--conf x.yaml", "--conf: no such option; --help lists them"),
-        ("--enabled", "--enabled: no such option; --help lists them"),
+        ("--enabled", "--enabled: no such option (did you mean --routing.enabled?); --help lists them"),
         ("stray", "stray: no such option; --help lists them"),
         ("--routing.enabled yes", "yes: no such option; --help lists them"),
         ("--max_steps", "--max_steps: a value is missing"),
@@ -142,20 +144,23 @@ adapter:
 """
 
 
+FROM_FILE = {
+    "reward": "happy_exp",
+    "max_steps": 5,
+    "lr": 3e-4,
+    "beta": 1e-3,
+    "log_all_samples": True,
+    "output_dir": Path("here/and/there"),
+    "env.prompt_length": 4,
+    "env.detector": "happy_count(threshold=2)",
+    "routing.enabled": True,
+    "routing.mode": "exclusive",
+    "adapter.retain_rank": 2,
+}
+
+
 def test_yaml_sets_any_part(file):
-    assert differing(launch("--config", str(file(SETTINGS)))) == {
-        "reward": "happy_exp",
-        "max_steps": 5,
-        "lr": 3e-4,
-        "beta": 1e-3,
-        "log_all_samples": True,
-        "output_dir": Path("here/and/there"),
-        "env.prompt_length": 4,
-        "env.detector": "happy_count(threshold=2)",
-        "routing.enabled": True,
-        "routing.mode": "exclusive",
-        "adapter.retain_rank": 2,
-    }
+    assert differing(launch("--config", str(file(SETTINGS)))) == FROM_FILE
 
 
 @pytest.mark.parametrize(
@@ -173,18 +178,28 @@ def test_yaml_sets_any_part(file):
         ("--seed 7", {"seed": 7}),
     ],
 )
-@pytest.mark.parametrize("file_first", [True, False])
-def test_the_command_line_wins_wherever_the_file_stands(file, words: str, expected: dict, file_first: bool):
-    config, own = ["--config", str(file(SETTINGS))], words.split(" ", 1)
-    from_file = flatten(launch(*config))
-    assert flatten(launch(*(config + own if file_first else own + config))) == from_file | expected
+def test_the_command_line_wins(file, words: str, expected: dict):
+    asked = launch("--config", str(file(SETTINGS)), *words.split(" ", 1))
+    assert flatten(asked) == flatten(Experiment()) | FROM_FILE | expected
+
+
+def test_the_command_line_wins_wherever_the_file_stands(file):
+    assert launch("--seed=7", "--max_steps", "6", f"--config={file(SETTINGS)}") == launch(
+        "--config", str(file(SETTINGS)), "--max_steps", "6", "--seed", "7"
+    )
+
+
+def test_the_last_of_two_files_counts_alone(file, tmp_path: Path):
+    other = tmp_path / "other.yaml"
+    other.write_text("seed: 3")
+    assert differing(launch("--config", str(file(SETTINGS)), "--config", str(other))) == {"seed": 3}
 
 
 @pytest.mark.parametrize(
     "reward",
     [
         {"name": "happy_count", "params": {"cap": 5}},
-        {"components": [{"name": "happy_binary", "role": "retain", "scale": 1.0}, {"name": "x", "params": {"a": [1, 2]}}], "cap": 1},
+        {"components": [{"name": "happy_binary", "scale": 1.0}, {"name": "x", "params": {"a": [1, 2]}}], "cap": 1},
         {"name": "it's \"quoted\": {a}, [b] # c", "params": {"long words": "word " * 60, "none": None, "yes": "no"}},
     ],
 )  # fmt: skip
@@ -290,7 +305,8 @@ def test_texts_arrive_as_they_are_written(file, model: str):
         Experiment(lr=1.5e-7, beta=0.1 + 0.2, seed=2**70, output_dir=Path("/a b/c")),
         Experiment(reward={"components": [{"name": "x", "scale": 1e-5}], "cap": 1}, routing=RoutingSettings(enabled=True)),
         Experiment(adapter=AdapterSettings(kind="lora", preset="r1h"), sampling=SamplingSettings(max_completion_length=3)),
-        Experiment(overwrite=True, log_all_samples=True, model="no", dataset="12", env=EnvironmentSettings(detector="f(words=['a'])")),
+        Experiment(overwrite=True, log_all_samples=True, model="no", dataset="12"),
+        Experiment(env=EnvironmentSettings(detector="f(words=['a: b', \"c\"])")),
     ],
 )  # fmt: skip
 def test_a_run_s_config_file_starts_the_same_experiment_again(file, asked: Experiment):
@@ -311,7 +327,7 @@ def documented() -> dict[str, str]:
         body = definition.body
         below = {
             line.target.id: text.value.value
-            for line, text in zip(body, body[1:], strict=False)
+            for line, text in pairwise(body)
             if isinstance(line, ast.AnnAssign) and isinstance(text, ast.Expr)
         }
         for entry in fields(settings):
@@ -325,9 +341,9 @@ def documented() -> dict[str, str]:
 
 
 def help_entries(printed: str) -> dict[str, str]:
-    """{option: its entry}, with frames and line breaks removed."""
-    inside = "\n".join(line[1:-1].rstrip() for line in printed.splitlines() if line.startswith("│"))
-    entries = [" ".join(entry.split()) for entry in re.split(r"\n(?= -)", f"\n{inside}") if entry.strip()]
+    """{option: its entry}, with frames and line breaks removed. Entries are indented by less than four characters."""
+    lines = [line.strip("│").rstrip() for line in printed.splitlines()]
+    entries = [" ".join(entry.split()) for entry in re.split(r"\n(?= {1,3}--?[a-z])", "\n".join(lines))[1:]]
     return {re.sub(r"^(-h, )?--", "", entry).split()[0].rstrip(","): entry for entry in entries}
 
 

@@ -23,58 +23,49 @@ def differences(words: str) -> dict:
 # Defaults that depend on other settings
 
 
+VALIDATED = {
+    "reward": "happy_binary",
+    "model": "nursery",
+    "dataset": "nursery",
+    "seed": 42,
+    "max_steps": 2000,
+    "batch_size": 32,
+    "num_generations": 16,
+    "lr": 1e-5,
+    "beta": 0.02,
+    "device": "cpu",
+    "overwrite": False,
+    "env.prompt_length": 8,
+    "env.num_prompts": 10_000,
+    "env.num_eval_prompts": 1000,
+    "routing.enabled": False,
+    "routing.mode": "classic",
+    "adapter.kind": "none",
+    "adapter.retain_rank": 4,
+    "adapter.forget_rank": 4,
+    "adapter.alpha": 16.0,
+    "adapter.stride": 1,
+    "sampling.temperature": 1.0,
+    "sampling.max_completion_length": 128,
+    "sampling.top_k": 0,
+    "sampling.top_p": 1.0,
+    "grpo.loss_type": "grpo",
+    "grpo.scale_rewards": "group",
+    "grpo.epsilon_low": 0.2,
+    "grpo.epsilon_high": 0.2,
+    "grpo.kl_estimator": "k3",
+    "grpo.kl_corrected": False,
+    "grpo.num_iterations": 1,
+    "grpo.mask_truncated": False,
+    "grpo.max_grad_norm": 1.0,
+    "grpo.warmup_steps": 0,
+    "wandb.mode": "offline",
+}
+
+
 def test_defaults_are_the_validated_settings():
-    assert flatten(from_words("")) == {
-        "reward": "happy_binary",
-        "model": "nursery",
-        "dataset": "nursery",
-        "text_column": "story",
-        "seed": 42,
-        "max_steps": 2000,
-        "batch_size": 32,
-        "num_generations": 16,
-        "lr": 1e-5,
-        "beta": 0.02,
-        "device": "cpu",
-        "output_dir": Experiment().output_dir,
-        "overwrite": False,
-        "logging_steps": 10,
-        "log_all_samples": False,
-        "save_steps": 500,
-        "eval_every": 100,
-        "env.name": "stories",
-        "env.prompt_length": 8,
-        "env.num_prompts": 10_000,
-        "env.num_eval_prompts": 1000,
-        "env.detector": None,
-        "routing.enabled": False,
-        "routing.mode": "classic",
-        "adapter.kind": "none",
-        "adapter.rank": 8,
-        "adapter.retain_rank": 4,
-        "adapter.forget_rank": 4,
-        "adapter.alpha": 16.0,
-        "adapter.stride": 1,
-        "adapter.preset": None,
-        "sampling.temperature": 1.0,
-        "sampling.max_completion_length": 128,
-        "sampling.top_k": 0,
-        "sampling.top_p": 1.0,
-        "grpo.loss_type": "grpo",
-        "grpo.scale_rewards": "group",
-        "grpo.epsilon_low": 0.2,
-        "grpo.epsilon_high": 0.2,
-        "grpo.kl_estimator": "k3",
-        "grpo.kl_corrected": False,
-        "grpo.num_iterations": 1,
-        "grpo.mask_truncated": False,
-        "grpo.max_grad_norm": 1.0,
-        "grpo.warmup_steps": 0,
-        "eval.num_prompts": 64,
-        "eval.final_samples": 1000,
-        "wandb.mode": "offline",
-        "wandb.project": "small-rl",
-    }
+    flat = flatten(from_words(""))
+    assert {name: flat[name] for name in VALIDATED} == VALIDATED
 
 
 @pytest.mark.parametrize(
@@ -104,6 +95,10 @@ def test_routing_changes_only_the_adapter_and_the_learning_rate():
 @pytest.mark.parametrize("mode", ["classic", "exclusive"])
 def test_routing_modes_are_kept(mode: str):
     assert from_words(f"--routing.enabled --routing.mode {mode}").routing == RoutingSettings(enabled=True, mode=mode)
+
+
+def test_lora_rank_is_short_for_a_single_adapter():
+    assert from_words("--lora_rank 3") == from_words("--adapter.kind lora --adapter.rank 3")
 
 
 def test_the_matched_control_has_one_form():
@@ -175,7 +170,13 @@ ACCEPTED = [
     "--adapter.kind lora --adapter.rank 3 --adapter.alpha 1 --adapter.stride 2 --lr 1",
     "--beta 0 --device cpu --seed 0",
     "--grpo.kl_estimator k1 --grpo.kl_corrected",
-    "--grpo.epsilon_low 0 --grpo.epsilon_high 5 --grpo.warmup_steps 1 --max_steps 2 --eval.final_samples 0",
+    "--grpo.epsilon_low 0 --grpo.epsilon_high 5 --grpo.num_iterations 2",
+    "--grpo.warmup_steps 1 --max_steps 2 --eval.final_samples 0",
+    "--lora_rank 3",
+    "--lora_rank 3 --adapter.kind lora --adapter.alpha 4",
+    "--baseline filter --labels.fraction 0.5",
+    "--baseline reward_penalty --reward_penalty 2 --lora_rank 8",
+    "--routing.enabled --routing.retain_rollouts 4 --routing.advantages balanced --labels.noise 0.1",
     "--batch_size 2 --num_generations 2",
 ]
 
@@ -190,7 +191,7 @@ def test_resolving_twice_changes_nothing(words: str, cuda_available: bool):
 @pytest.mark.parametrize("words", ACCEPTED)
 def test_nothing_is_left_open_but_the_detector(words: str):
     left = {name for name, value in flatten(from_words(words)).items() if value is None}
-    assert left == {"env.detector", "adapter.preset"}
+    assert left == {"env.detector", "adapter.preset", "lora_rank"}
 
 
 def test_what_was_asked_is_not_changed_in_place():
@@ -200,10 +201,8 @@ def test_what_was_asked_is_not_changed_in_place():
 
 
 def test_whole_numbers_become_floats_where_floats_are_meant():
-    whole = Experiment(
-        lr=1, beta=0, adapter=AdapterSettings(kind="lora", alpha=4), grpo=GRPOSettings(max_grad_norm=2, epsilon_low=1)
-    )
-    flat = flatten(resolve(whole, False))
+    adapter, grpo = AdapterSettings(kind="lora", alpha=4), GRPOSettings(max_grad_norm=2, epsilon_low=1, num_iterations=2)
+    flat = flatten(resolve(Experiment(lr=1, beta=0, adapter=adapter, grpo=grpo), False))
     names = ["lr", "beta", "adapter.alpha", "grpo.max_grad_norm", "grpo.epsilon_low"]
     assert [repr(flat[name]) for name in names] == ["1.0", "0.0", "4.0", "2.0", "1.0"]
     assert repr(flat["seed"]) == "42"
@@ -231,7 +230,7 @@ REFUSED = [
     *((f"--{name} -1", f"--{name} -1: must be 0 or more") for name in NOT_NEGATIVE),
     *(
         (f"--{name} {value}", f"--{name} {float(value)}: must be a positive number")
-        for name in ["lr", "adapter.alpha", "grpo.max_grad_norm"]
+        for name in ["lr", "adapter.alpha", "grpo.max_grad_norm", "reward_penalty"]
         for value in ["0", "-0.1", "inf", "nan"]
     ),
     *((f"--beta {value}", f"--beta {float(value)}: must be 0 or more") for value in ["-0.01", "inf", "nan"]),
@@ -293,6 +292,48 @@ REFUSED = [
         "--grpo.kl_estimator k1",
         "--grpo.kl_estimator k1: its expected gradient in the loss is zero; accepted are k2, k3, or k1 with --grpo.kl_corrected",
     ),
+    *((f"--lora_rank {rank}", f"--lora_rank {rank}: must be at least 1") for rank in [0, -3]),
+    ("--lora_rank 3 --adapter.rank 4", "--lora_rank 3: contradicts --adapter.rank 4"),
+    ("--lora_rank 3 --adapter.preset r4", "--lora_rank 3: contradicts --adapter.preset r4"),
+    *(
+        (f"--lora_rank 3 --adapter.kind {kind}", f"--lora_rank 3: contradicts --adapter.kind {kind}")
+        for kind in ["none", "dual_lora"]
+    ),
+    (
+        "--lora_rank 3 --routing.enabled",
+        "--adapter.kind lora: routing needs dual_lora; leave --adapter.kind or --routing.enabled out",
+    ),
+    *(
+        (f"--{name} {value}", f"--{name} {float(value)}: must be between 0 and 1")
+        for name in ["env.eligible_fraction", "labels.fraction", "labels.noise"]
+        for value in ["-0.1", "1.1", "nan"]
+    ),
+    *(
+        (
+            f"--routing.enabled --routing.retain_rollouts {k}",
+            f"--routing.retain_rollouts {k}: must be 0, or leave 2 of --num_generations 16 on either side: "
+            "each side has a baseline of its own",
+        )
+        for k in [-2, 1, 15, 16]
+    ),
+    ("--routing.retain_rollouts 4", "--routing.retain_rollouts 4: has no effect without --routing.enabled"),
+    ("--routing.advantages group", "--routing.advantages group: has no effect without --routing.enabled"),
+    (
+        "--routing.enabled --routing.mode none --routing.retain_rollouts 4",
+        "--routing.retain_rollouts 4: has no effect with --routing.mode none",
+    ),
+    ("--routing.enabled --baseline filter", "--baseline filter: contradicts --routing.enabled"),
+    ("--reward_penalty 2", "--reward_penalty 2.0: has no effect without --baseline reward_penalty"),
+    ("--baseline filter --reward_penalty 2", "--reward_penalty 2.0: has no effect without --baseline reward_penalty"),
+    *(
+        (
+            f"--labels.{name} 0.5",
+            f"--labels.{name} 0.5: has no effect in full fine-tuning without --baseline; labels are for adapters",
+        )
+        for name in ["fraction", "noise"]
+    ),
+    ("--grpo.epsilon_low 0.1", "--grpo.epsilon_low 0.1: has no effect with --grpo.num_iterations 1"),
+    ("--grpo.epsilon_high 0.3", "--grpo.epsilon_high 0.3: has no effect with --grpo.num_iterations 1"),
     ("--beta 0 --grpo.kl_estimator k2", "--grpo.kl_estimator k2: has no effect with --beta 0"),
     ("--beta 0 --grpo.kl_corrected", "--grpo.kl_corrected True: has no effect with --beta 0"),
 ]
@@ -312,9 +353,15 @@ BOUNDS = [
     "--routing.enabled --adapter.retain_rank 1 --adapter.forget_rank 64",
     "--batch_size 2 --num_generations 2",
     "--beta 0",
-    "--grpo.epsilon_low 0",
-    "--grpo.epsilon_low 1",
-    "--grpo.epsilon_high 0",
+    "--grpo.num_iterations 2 --grpo.epsilon_low 0",
+    "--grpo.num_iterations 2 --grpo.epsilon_low 1",
+    "--grpo.num_iterations 2 --grpo.epsilon_high 0",
+    "--env.eligible_fraction 0",
+    "--env.eligible_fraction 1",
+    "--routing.enabled --labels.fraction 0",
+    "--routing.enabled --labels.noise 1",
+    "--routing.enabled --routing.retain_rollouts 2",
+    "--routing.enabled --routing.retain_rollouts 14",
     "--max_steps 6 --grpo.warmup_steps 5",
     "--sampling.temperature 0.01",
 ]

@@ -77,8 +77,19 @@ def test_equal_rewards_whose_mean_is_rounded_give_exact_zeros_and_are_counted(re
     assert not result.std[[0, 2, 3]].any() and result.std[1] > 0
 
 
-def test_almost_equal_rewards_are_not_constant():
-    result = group_advantages(floats([0.1, 0.1, 0.1 + 2**-50]), 3)
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_whole_batch_of_one_constant_group_gives_exact_zeros(scale):
+    equal = floats([0.1, 0.1, 0.1])
+    assert equal[None].std(1) > 0  # rounded here too, where in a batch of several groups it is not
+    result = group_advantages(equal, 3, scale)
+    assert (result.advantages.tolist(), result.std.tolist(), result.constant_share) == ([0, 0, 0], [0], 1)
+
+
+@pytest.mark.parametrize("spread", [2.0**-50, 1e-200])
+def test_almost_equal_rewards_are_not_constant(spread):
+    """Even where the squares of their deviations, 1e-400, underflow to a standard deviation of zero."""
+    base = 0.1 if spread > 1e-100 else 0.0
+    result = group_advantages(floats([base, base, base + spread]), 3)
     assert result.constant.tolist() == [False] and result.advantages[2] > 0
 
 

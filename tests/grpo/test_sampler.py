@@ -18,7 +18,7 @@ from configs.experiment import SamplingSettings
 from grpo import sampler
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import sample_uniforms
-from grpo.rollout import Rollout
+from grpo.rollout import Rollout, concatenate
 from grpo.sampler import choose, sample, truncate
 from models.llama import Llama
 from tests.helpers import random_prompts, tiny_llama, transformers_twin
@@ -341,6 +341,22 @@ def test_chosen_rows_of_a_rollout_are_cut_to_the_longest_of_them():
     assert rows.mask.tolist() == [[True, True, False], [True, True, True]]
     assert rows.logprobs.shape == (2, 3)
     assert rows.finished.tolist() == [True, True]
+
+
+def test_rollouts_of_parts_make_up_the_rollout_of_the_whole():
+    """Field by field: parts of different widths and lengths, each padded to the longest of all."""
+    model = policy()
+    whole = whole_batch(model)
+    parts = []
+    for p in (0, 1, 2, 3, 4, 5):
+        generations = range(GENERATIONS)
+        parts.append(sample(model, [PROMPTS[p]], GENERATIONS, keyed([p] * GENERATIONS, generations), WHOLE))
+    assert len({part.mask.shape[1] for part in parts}) > 1
+    assert len({part.ids.shape[1] for part in parts}) > 1
+    joined = concatenate(parts, EOS)
+    for field in dataclasses.fields(Rollout):
+        one, other = getattr(joined, field.name), getattr(whole, field.name)
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=0, msg=lambda text, name=field.name: f"{name}: {text}")
 
 
 # -- one choice ------------------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ CHANGES = {  # None removes a field
     "mlp bias": {"mlp_bias": True},
     "old rotary fields": {"rope_parameters": None, "rope_theta": 500.0},
     "old rotary fields with an empty scaling": {"rope_parameters": None, "rope_theta": 500.0, "rope_scaling": None},
+    "both rotary fields": {"rope_theta": 3.0},  # the nested one counts
     "another theta": {"rope_parameters": {"rope_type": "default", "rope_theta": 3.0}},
     "a large epsilon": {"rms_norm_eps": 0.1},
     "SmolLM2": SMOLLM2,

@@ -1,5 +1,6 @@
 """Adapters against explicit matrices, with statistics for their initial values and exact equality for the rest."""
 
+import contextlib
 import copy
 import itertools
 import json
@@ -22,6 +23,7 @@ from routing.adapters import (
     adapter_parameters,
     add_adapters,
     get_scales,
+    scaled,
     set_adapter_scales,
     set_scales,
     spec_from_dict,
@@ -365,6 +367,18 @@ def test_wrong_scales_change_nothing(scales: dict[str, float]):
     with pytest.raises(ValueError, match="do not fit the model's adapters"):
         set_adapter_scales(model, scales)
     assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_scales_within_a_block_are_put_back_after_it(raises: bool):
+    model = adapted_llama()
+    set_scales(model, 0.5, 0.25)
+    with contextlib.suppress(ZeroDivisionError), scaled(model, {RETAIN: 0.0, FORGET: 2.0}):
+        assert get_scales(model) == {RETAIN: 0.0, FORGET: 2.0}
+        assert not raises or 1 / 0
+    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
+    with scaled(model, None):
+        assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
 
 
 def test_scales_of_a_model_without_adapters_cannot_be_read():

@@ -4,7 +4,8 @@ Mixed batches hold samples 0 to 5, of which 1, 3 and 4 are labelled bad. `alone`
 any router: the reference for every mask.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from grpo.loss import LOSS_TYPES, loss_denominator, policy_loss
-from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_parameters, add_adapters, set_adapter_scales, set_scales
-from routing.router import BAD, GOOD, MicroBatch, Routes, masked_gradients, route, routed_backward
+from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_parameters, add_adapters, get_scales, set_scales
+from routing.router import BAD, GOOD, RETAIN_ROLLOUT, MicroBatch, Routes, masked_gradients, route, routed_backward
 
 N, T, VOCAB, WIDTH = 6, 7, 11, 8
 MAX_LENGTH = 9
 MIXED = torch.tensor([False, True, False, True, True, False])
+LAST_HALF = torch.tensor([False, False, False, True, True, True])
 ALL_GOOD, ALL_BAD = torch.zeros(N, dtype=torch.bool), torch.ones(N, dtype=torch.bool)
-MODES = ("classic", "exclusive", "none")
+MODES = ("classic", "exclusive", "none")  # `filter`, which drops a class, has tests of its own
 
 # Who learns from whom, mode x class x adapter.
 LEARNS = {
@@ -180,7 +182,7 @@ def test_micro_batches_hold_each_class_in_order_and_none_is_empty(mode: str, lab
     assert torch.equal(routes.labelled, labelled)
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("classic", MIXED), ("exclusive", MIXED), ("none", ALL_GOOD)])
+@pytest.mark.parametrize(("mode", "expected"), [("classic", MIXED), ("exclusive", MIXED), ("filter", MIXED), ("none", ALL_GOOD)])
 def test_routed_are_the_samples_that_retain_does_not_learn_from(mode: str, expected: Tensor):
     assert torch.equal(route(MIXED, mode).routed, expected)
 
@@ -190,9 +192,40 @@ def test_nothing_is_routed_when_nothing_is_labelled(mode: str):
     assert not route(ALL_GOOD, mode).routed.any()
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("classic", range(N)), ("none", range(N)), ("filter", [0, 2, 5])])
+def test_trained_are_the_rows_of_all_passes(mode: str, expected: Sequence[int]):
+    assert route(MIXED, mode).trained.tolist() == list(expected)
+
+
+def test_filter_drops_bad_samples():
+    assert [micro_batch.name for micro_batch in route(MIXED, "filter").micro_batches] == [GOOD]
+    assert route(ALL_BAD, "filter").micro_batches == ()
+
+
+@pytest.mark.parametrize("mode", ["classic", "exclusive"])
+@pytest.mark.parametrize(
+    ("labelled", "expected", "routed"),
+    [
+        (MIXED, {GOOD: [0, 2], BAD: [1], RETAIN_ROLLOUT: [5]}, MIXED),
+        (ALL_GOOD, {GOOD: [0, 1, 2], RETAIN_ROLLOUT: [3, 4, 5]}, ALL_GOOD),
+        (ALL_BAD, {BAD: [0, 1, 2]}, ALL_BAD),
+    ],
+)
+def test_good_retain_rollouts_are_a_class_of_their_own_and_bad_ones_are_dropped(
+    mode: str, labelled: Tensor, expected: dict, routed: Tensor
+):
+    routes = route(labelled, mode, LAST_HALF)
+    assert {micro_batch.name: micro_batch.rows.tolist() for micro_batch in routes.micro_batches} == expected
+    assert routes.trained.tolist() == sorted(row for rows in expected.values() for row in rows)
+    assert torch.equal(routes.routed, routed)
+    alone = [micro_batch for micro_batch in routes.micro_batches if micro_batch.name == RETAIN_ROLLOUT]
+    assert all((one.learns, one.scales) == (frozenset({RETAIN}), {RETAIN: 1.0, FORGET: 0.0}) for one in alone)
+    assert all(one.scales is None for one in routes.micro_batches if one.name != RETAIN_ROLLOUT)
+
+
 @pytest.mark.parametrize("mode", ["Classic", "", "off", "retain"])
 def test_unknown_mode_is_refused(mode: str):
-    with pytest.raises(ValueError, match=f"routing mode '{mode}': accepted are classic, exclusive, none"):
+    with pytest.raises(ValueError, match=f"routing mode '{mode}': accepted are classic, exclusive, none, filter"):
         route(MIXED, mode)
 
 
@@ -278,6 +311,39 @@ def test_retain_learns_from_good_samples_as_without_a_mask(mode: str):
     policy = tiny_policy()
     batch = samples(policy)
     assert all_equal(routed(policy, batch, ALL_GOOD, mode)[RETAIN], alone(policy, batch, torch.arange(N))[RETAIN])
+
+
+def test_retain_rollouts_train_retain_as_if_there_were_no_forget_adapter():
+    policy = tiny_policy()
+    batch, learnt = samples(policy), torch.tensor([5])
+    set_scales(policy, 1.0, 0.0)
+    expected = alone(policy, batch, learnt)[RETAIN]
+    set_scales(policy, 1.0, 1.0)
+    assert not all_close(alone(policy, batch, learnt)[RETAIN], expected)
+    forget = alone(policy, batch, torch.tensor([0, 1, 2]))[FORGET]
+    bad = torch.tensor([True, True, True, True, True, False])
+    routed_backward(policy, route(bad, "classic", LAST_HALF), one_pass(policy, batch))
+    found = gradients(policy)
+    assert all_equal(found[RETAIN], expected)
+    assert all_close(found[FORGET], forget)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_scales_of_retain_rollouts_are_put_back(raises: bool):
+    policy = tiny_policy()
+    set_scales(policy, 0.5, 0.25)
+    seen = {}
+
+    def watched(micro_batch: MicroBatch) -> None:
+        seen[micro_batch.name] = get_scales(policy)
+        if raises and micro_batch.name == RETAIN_ROLLOUT:
+            raise FloatingPointError
+
+    with contextlib.suppress(FloatingPointError):
+        routed_backward(policy, route(MIXED, "classic", LAST_HALF), watched)
+    usual = {RETAIN: 0.5, FORGET: 0.25}
+    assert seen == {GOOD: usual, BAD: usual, RETAIN_ROLLOUT: {RETAIN: 1.0, FORGET: 0.0}}
+    assert get_scales(policy) == usual
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
@@ -452,7 +518,7 @@ def test_masks_turn_even_infinite_gradients_into_zeros():
 
 def test_an_ablated_adapter_gets_no_gradient():
     policy = tiny_policy()
-    set_adapter_scales(policy, {RETAIN: 1.0, FORGET: 0.0})
+    set_scales(policy, 1.0, 0.0)
     found = routed(policy, samples(policy), MIXED, "classic")
     assert found[FORGET] == [None] * 4
     assert all(grad is not None for grad in found[RETAIN])

@@ -1,0 +1,96 @@
+"""Whole runs in a fraction of a second: a tiny model in a folder, few stories, and settings that use them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from configs.experiment import Experiment
+from models.llama import Llama
+from models.loading import save_pretrained
+from models.nursery import generator
+from tests.helpers import randomize, tiny_config
+
+MakeExperiment = Callable[..., Experiment]
+
+# In common words a completion of 12 tokens says "happy" about once in two, twice in five, and ends in about one of two.
+COMMON = ("the", "a", "cat", "was", "and", "very", "big", ".", "happy")
+TINY = {
+    "max_steps": 3,
+    "batch_size": 8,
+    "num_generations": 4,
+    "device": "cpu",
+    "env.num_prompts": 40,
+    "env.num_eval_prompts": 20,
+    "sampling.max_completion_length": 12,
+    "eval.num_prompts": 8,
+    "eval.final_samples": 12,
+    "wandb.mode": "disabled",
+}
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights with the embedded tokenizer; EOS and a few words are likely."""
+    tokenizer = Tokenizer.from_file(str(generator.HERE / "tokenizer.json"))
+    model = randomize(Llama(tiny_config(vocab_size=tokenizer.get_vocab_size())), seed=0)
+    with torch.no_grad():
+        # The first coordinate is large in every token, and so in every hidden state: what a token has there is its bias.
+        embedding = model.model.embed_tokens.weight
+        embedding[:, 0] = 2.0
+        embedding[[tokenizer.token_to_id(word) for word in COMMON], 0] = 5.2
+        embedding[model.config.eos_token_id, 0] = 5.0
+        model.model.norm.weight[0] = 1.0
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_pretrained(model, tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_stories() -> dict[str, list[str]]:
+    return {"train": list(generator.stories("train", 60)), "test": list(generator.stories("test", 40))}
+
+
+@pytest.fixture
+def few_stories(monkeypatch: pytest.MonkeyPatch, first_stories: dict[str, list[str]]) -> None:
+    """The nursery dataset ends after its first stories, so that they are told only once a session."""
+
+    def stories(split: str) -> Iterator[str]:
+        return iter(first_stories[split])
+
+    monkeypatch.setattr(generator, "stories", stories)
+
+
+@pytest.fixture
+def tiny(model_folder: Path, few_stories: None, tmp_path: Path) -> MakeExperiment:  # noqa: ARG001
+    """`tiny(max_steps=5, **{"routing.enabled": True})`: settings of a tiny run, others by dotted name."""
+
+    def make(**settings: Any) -> Experiment:
+        return with_settings(Experiment(model=str(model_folder), output_dir=tmp_path / "output"), TINY | settings)
+
+    return make
+
+
+@pytest.fixture
+def tiny_words(tiny: MakeExperiment) -> Callable[..., list[str]]:
+    """The same settings as words of a command line, with more words behind them."""
+
+    def make(*words: str) -> list[str]:
+        experiment = tiny()
+        options = TINY | {"model": experiment.model, "output_dir": experiment.output_dir}
+        return [f"--{name}={value}" for name, value in options.items()] + list(words)
+
+    return make
+
+
+def with_settings(experiment: Any, settings: dict[str, Any]) -> Any:
+    """`settings` by dotted name."""
+    for name, value in settings.items():
+        group, _, key = name.rpartition(".")
+        change = {key: value} if not group else {group: replace(getattr(experiment, group), **{key: value})}
+        experiment = replace(experiment, **change)
+    return experiment
