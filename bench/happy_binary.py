@@ -14,14 +14,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from bench.runs import WINDOW, finished_runs, smooth
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
-from configs.naming import run_name
-from envs import ENVIRONMENTS
-from grpo.run import prepare
 from grpo.runfolder import read_json_file, read_rows
-from grpo.trainer import train
 
-WINDOW = 20  # steps that a curve and a final figure are averaged over
 SEEDS = (42, 123, 7)
 # What the main job has to reach: least or most of the median over seeds, beside the base model's figure where relative.
 TARGETS = {
@@ -42,15 +38,6 @@ def experiment(seed: int, kind: str, steps: int, output_dir: Path) -> Experiment
     return Experiment(reward="happy_binary", seed=seed, max_steps=steps, output_dir=output_dir, **changes)
 
 
-def finished_run(asked: Experiment) -> Path:
-    """The run's folder, trained now unless it is finished already."""
-    config = prepare(asked)
-    folder = config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
-    if (folder / "status.json").exists() and read_json_file(folder / "status.json")["state"] == "finished":
-        return folder
-    return train(asked).folder
-
-
 def final_figures(folder: Path) -> dict[str, dict[str, float]]:
     """Of the trained policy and of the base model: the samples' figures at the end; the reward from training."""
     modes = read_json_file(folder / "evaluation.json")["modes"]
@@ -63,16 +50,16 @@ def final_figures(folder: Path) -> dict[str, dict[str, float]]:
 
 def print_table(folders: list[Path]) -> None:
     runs = [final_figures(folder) for folder in folders]
-    print(f"{'':<24}{'start/base':>12}" + "".join(f"{'run ' + str(i + 1):>10}" for i in range(len(runs))) + f"{'median':>10}  target")
+    print(
+        f"{'':<24}{'start/base':>12}"
+        + "".join(f"{'run ' + str(i + 1):>10}" for i in range(len(runs)))
+        + f"{'median':>10}  target"
+    )
     for name, target in TARGETS.items():
         values = [run["trained"][name] for run in runs]
         base = statistics.median(run["base"][name] for run in runs)
         cells = "".join(f"{value:>10.3f}" for value in [*values, statistics.median(values)])
         print(f"{name:<24}{base:>12.3f}{cells}  {target}")
-
-
-def smooth(values: list[float]) -> list[float]:
-    return [statistics.mean(values[max(0, i - WINDOW + 1) : i + 1]) for i in range(len(values))]
 
 
 def draw(folders: list[Path], labels: list[str], file: Path) -> None:
@@ -97,10 +84,12 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--kind", choices=("routed", "lora", "full"), default="routed", help="what is trained")
     parser.add_argument("--steps", type=int, default=300, help="training steps")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="one run each")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--output_dir", type=Path, default=Path("output"), help="where the runs go")
     parser.add_argument("--figure", type=Path, default=Path("docs/happy_binary.png"), help="where the figure goes")
     options = parser.parse_args(words)
-    folders = [finished_run(experiment(seed, options.kind, options.steps, options.output_dir)) for seed in options.seeds]
+    experiments = [experiment(seed, options.kind, options.steps, options.output_dir) for seed in options.seeds]
+    folders = finished_runs(experiments, options.jobs)
     print_table(folders)
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     draw(folders, [f"seed {seed}" for seed in options.seeds], options.figure)

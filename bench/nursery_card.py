@@ -295,7 +295,7 @@ was fitted on {losses.fitted_tokens:,} tokens, those of {facts.corpus["train sto
 def rates_text(facts: Facts) -> str:
     rates, s = facts.rates, facts.settings
     texts = [
-        ("samples", rates.texts["samples"]),
+        ("samples", figure(rates.texts["samples"])),
         (f"ended with EOS within {s.sampling.max_completion_length} tokens", cell(rates.texts["ended"])),
         ("mean length in tokens", cell(rates.texts["mean_length"])),
         ("unique", cell(rates.texts["unique"])),

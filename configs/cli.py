@@ -8,7 +8,8 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -33,7 +34,7 @@ class LaunchOptions:
 
 def parse(options: type[Options], words: Sequence[str], description: str, prog: str) -> Options:
     """Parses command-line words. `--help` prints and exits with 0; mistakes raise UserError."""
-    with tyro_errors.on_parse_error(_raise_user_error):
+    with tyro_errors.on_parse_error(partial(_raise_user_error, _names(options))):
         try:
             return tyro.cli(options, args=list(words), description=description, prog=prog, use_underscores=True)
         except SystemExit as stop:
@@ -42,11 +43,17 @@ def parse(options: type[Options], words: Sequence[str], description: str, prog: 
             raise UserError("the command line could not be read; see --help") from None
 
 
-def _raise_user_error(event: tyro_errors.ParseErrorEvent) -> None:
+def _names(options: type) -> list[str]:
+    """The options' names; an experiment stands for its settings."""
+    own = {entry.name for entry in fields(options)}
+    return sorted(own - {"experiment"} | {*SETTINGS}) if "experiment" in own else sorted(own)
+
+
+def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> None:
     match event:
         case tyro_errors.UnrecognizedArgs(tokens=tokens):
             option = tokens[0].partition("=")[0]
-            raise UserError(f"{option}: no such option{_suggestion(option)}; --help lists them")
+            raise UserError(f"{option}: no such option{_suggestion(option, names)}; --help lists them")
         case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
             raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
         case tyro_errors.BadValue(argument=argument):
@@ -69,8 +76,8 @@ def _option(argument: Any) -> str:
     return argument.lowered.name_or_flags[-1].replace("-", "_").replace("__", "--", 1)
 
 
-def _suggestion(token: str) -> str:
-    known = [f"--{name}" for name in SETTINGS]
+def _suggestion(token: str, names: list[str]) -> str:
+    known = [f"--{name}" for name in names]
     close = difflib.get_close_matches(token.replace("-", "_").replace("__", "--", 1), known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

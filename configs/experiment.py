@@ -38,7 +38,7 @@ class EnvironmentSettings:
     name: str = "stories"
     """Where prompts and scores come from; `envs/__init__.py` lists them."""
     prompt_length: int = 8
-    """Tokens of a story that make a prompt."""
+    """Tokens of a story that make a prompt; only with --env.name stories."""
     num_prompts: int = 10_000
     """Training prompts, at the most."""
     num_eval_prompts: int = 1_000

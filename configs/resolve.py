@@ -9,6 +9,7 @@ from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 
 LR_FULL, LR_ADAPTERS = 1e-5, 3e-4
+USED_ONLY_BY = {"prompt_length": ("stories",)}  # settings of `env` that not every environment uses
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
@@ -154,6 +155,9 @@ def check_ranges(e: Experiment) -> None:
 
 
 def check_effects(e: Experiment) -> None:
+    for name in changed(e.env):
+        require(name not in USED_ONLY_BY or e.env.name in USED_ONLY_BY[name], f"env.{name}", getattr(e.env, name),
+                f"has no effect with --env.name {e.env.name}")  # fmt: skip
     g, defaults = e.grpo, Experiment().grpo
     require(not (g.kl_estimator == "k1" and not g.kl_corrected), "grpo.kl_estimator", "k1",
             "its expected gradient in the loss is zero; accepted are k2, k3, or k1 with --grpo.kl_corrected")  # fmt: skip

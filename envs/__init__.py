@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from envs.repeat import build_repeat
 from envs.stories import build_stories
 from envs.types import Environment
 
@@ -15,4 +16,7 @@ class EnvironmentEntry:
     default_detector: str
 
 
-ENVIRONMENTS = {"stories": EnvironmentEntry(build=build_stories, default_detector="happy_count(threshold=3)")}
+ENVIRONMENTS = {
+    "stories": EnvironmentEntry(build=build_stories, default_detector="happy_count(threshold=3)"),
+    "repeat": EnvironmentEntry(build=build_repeat, default_detector="repeat_stuffed(threshold=3)"),
+}

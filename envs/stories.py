@@ -4,11 +4,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
-from envs.types import Environment, Prompt
+from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
 
 CHUNK = 2_000  # texts tokenized at a time
 MOST_UNKNOWN = 0.01  # share of prompt tokens
-FIRST_EVAL_INDEX = 1_000_000_000  # so that no evaluation prompt shares its draws with a training prompt
 TokenIds = tuple[int, ...]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+FIRST_EVAL_INDEX = 1_000_000_000  # of evaluation prompts, so that none shares its draws with a training prompt
+
 
 @dataclass(frozen=True)
 class Prompt:

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from configs.naming import config_hash
 from grpo.run import Run, adapter_spec, trained_groups
 from grpo.runfolder import write_json
 from models.loading import save_pretrained
-from routing.adapters import spec_from_dict
+from routing.adapters import AdapterSpec, spec_from_dict
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a tensor
 
 
 class CheckpointError(ValueError):
@@ -73,12 +76,21 @@ def load_checkpoint(run: Run, folder: Path) -> None:
         described = read_json(folder / "adapter.json", set(adapter_spec(run.config).to_dict()) | {"base_model", "base_fingerprint"})
         if described.pop("base_fingerprint") != run.fingerprint:
             raise CheckpointError(f"{folder}: its adapters belong to other base weights than {run.config.model}")
-        described.pop("base_model")
-        if spec_from_dict(described) != adapter_spec(run.config):
-            raise CheckpointError(f"{folder}: its adapters are {described}, the run's {adapter_spec(run.config)}")
+        if (base := described.pop("base_model")) != run.config.model:
+            raise CheckpointError(f"{folder}: its adapters belong to the base model {base}, not {run.config.model}")
+        check_spec(described, adapter_spec(run.config), folder)
         load_tensors(trained_tensors(run), folder / "adapter.safetensors")
     load_moments(run, folder / "optimizer.safetensors")
     run.step = trainer["step"]
+
+
+def check_spec(described: dict[str, Any], spec: AdapterSpec, folder: Path) -> None:
+    try:
+        same = spec_from_dict(described) == spec
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    if not same:
+        raise CheckpointError(f"{folder}: its adapters are {described}, the run's {spec}")
 
 
 def read_json(file: Path, keys: set[str]) -> dict[str, Any]:
@@ -86,6 +98,8 @@ def read_json(file: Path, keys: set[str]) -> dict[str, Any]:
         values = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file}: must be an object, not {type(values).__name__}")
     if set(values) != keys:
         raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(set(values) ^ keys))}")
     return values
@@ -100,26 +114,30 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 def load_tensors(parameters: dict[str, Tensor], file: Path) -> None:
     saved = read_tensors(file)
-    if set(saved) != set(parameters):
-        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(set(saved) ^ set(parameters)))}")
+    check_tensors(file, saved, parameters)
     for name, parameter in parameters.items():
-        if saved[name].shape != parameter.shape or saved[name].dtype != parameter.dtype:
-            raise CheckpointError(f"{file}: {name} is {saved[name].dtype} {list(saved[name].shape)}, "
-                                  f"not {parameter.dtype} {list(parameter.shape)}")  # fmt: skip
         parameter.data.copy_(saved[name])
 
 
 def load_moments(run: Run, file: Path) -> None:
-    parameters = trained_tensors(run)
-    moments: dict[str, dict[str, Tensor]] = {}
-    for key, value in read_tensors(file).items():
-        name, _, moment = key.rpartition("/")
-        moments.setdefault(name, {})[moment] = value
-    for name, values in moments.items():
-        if name not in parameters or set(values) != {"step", "exp_avg", "exp_avg_sq"}:
-            raise CheckpointError(f"{file}: {name} with {sorted(values)} is not the state of a trained tensor")
-        parameter = parameters[name]
-        if values["exp_avg"].shape != parameter.shape or values["exp_avg_sq"].shape != parameter.shape:
-            raise CheckpointError(f"{file}: the moments of {name} do not have its shape {list(parameter.shape)}")
-        device = parameter.device
-        run.optimizer.state[parameter] = {k: v if k == "step" else v.to(device) for k, v in values.items()}
+    """All tensors of an adapter have moments, or none has: it never learnt."""
+    saved = read_tensors(file)
+    counter = torch.zeros(())
+    expected: dict[str, Tensor] = {}
+    for group in trained_groups(run.policy).values():
+        moments = {f"{name}/{key}": counter if key == "step" else p for name, p in group.items() for key in MOMENTS}
+        expected |= moments if moments.keys() & saved.keys() else {}
+    check_tensors(file, saved, expected)
+    for name, p in trained_tensors(run).items():
+        if f"{name}/step" in saved:
+            run.optimizer.state[p] = {key: saved[f"{name}/{key}"].to("cpu" if key == "step" else p.device) for key in MOMENTS}
+
+
+def check_tensors(file: Path, saved: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raises CheckpointError unless names, shapes and dtypes are those of `expected`."""
+    if set(saved) != set(expected):
+        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(set(saved) ^ set(expected)))}")
+    for name, like in expected.items():
+        if saved[name].shape != like.shape or saved[name].dtype != like.dtype:
+            found, wanted = (f"{tensor.dtype} {list(tensor.shape)}" for tensor in (saved[name], like))
+            raise CheckpointError(f"{file}: {name} is {found}, not {wanted}")

@@ -29,7 +29,7 @@ def check_finite(name: str, values: Tensor, step: int, prompts: Sequence[Prompt]
 def check_sampling_logprobs(difference: Tensor, step: int, prompts: Sequence[Prompt]) -> None:
     """Raises BrokenInvariant when a token's sampling and training log-probabilities are further apart than rounding."""
     worst = int(difference.amax(1).argmax())
-    if (largest := difference[worst].max().item()) > LARGEST_LOGP_DIFFERENCE:
+    if not (largest := difference[worst].max().item()) <= LARGEST_LOGP_DIFFERENCE:  # NaN fails
         raise BrokenInvariant(
             f"step {step}: sampling and training log-probabilities differ by {largest:.3g} nats, more than "
             f"{LARGEST_LOGP_DIFFERENCE}, prompt {prompts[worst].index} {prompts[worst].text!r}"

@@ -5,18 +5,21 @@ What can not be computed is None, never 0.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from configs.experiment import SamplingSettings
+from envs.rewards import BoundReward
 from envs.types import Audit, Completion, Prompt, Scores
 from grpo.diversity import diversity
 from grpo.logprobs import completion_logprobs
-from grpo.metrics import mean, share, where
+from grpo.metrics import cell, mean, share, where
 from grpo.randomness import generator, sample_uniforms
 from grpo.rollout import Rollout
-from grpo.run import BASE, MODES, Run, reference_model, scaled
+from grpo.run import BASE, MODES, Run, has_base, reference_model, scaled
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
 from models.llama import Llama
@@ -55,10 +58,6 @@ def modes_of(run: Run) -> tuple[str, ...]:
     return tuple(mode for mode in modes if mode != BASE or has_base(run))
 
 
-def has_base(run: Run) -> bool:
-    return run.config.adapter.kind != "none" or run.reference is not None
-
-
 @torch.no_grad()
 def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> ModeEvaluation:
     completions: list[Completion] = []
@@ -74,7 +73,8 @@ def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[
     scores, audit = score_completions(run, completions)
     metrics = mode_metrics(completions, scores, audit) | diversity([completion.text for completion in completions])
     metrics["nll_base"] = mean([-value for value in base_logprobs])
-    metrics["kl_to_base"] = None if not base_logprobs else (sum(logprobs) - sum(base_logprobs)) / len(logprobs)
+    estimable = bool(base_logprobs) and samples_whole_distribution(run.config.sampling)
+    metrics["kl_to_base"] = (sum(logprobs) - sum(base_logprobs)) / len(logprobs) if estimable else None
     return ModeEvaluation(mode, completions, scores, audit, metrics, bootstrap_intervals(run.config.seed, scores, audit))
 
 
@@ -93,10 +93,17 @@ def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[in
         return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, settings)
 
 
+def samples_whole_distribution(settings: SamplingSettings) -> bool:
+    """Whether samples are the model's own at that temperature, so that their log-probabilities estimate a KL."""
+    return settings.temperature > 0 and settings.top_k == 0 and settings.top_p == 1
+
+
 def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
+    """Of the whole distribution at the sampling temperature; at 1 for greedy completions."""
+    temperature = run.config.sampling.temperature or 1.0
     with reference_model(run) as base:
         logprobs, _ = completion_logprobs(
-            base, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, run.config.sampling.temperature
+            base, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, temperature
         )
     return logprobs[rollout.mask].tolist()
 
@@ -131,6 +138,41 @@ def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
+    """Every figure of a mode, and `NAME/interval` beside it where there is one."""
+    return evaluation.metrics | {f"{name}/interval": list(interval) for name, interval in evaluation.intervals.items()}
+
+
+def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> dict[str, Any]:
+    """Another reward of the same completions, with the hack rate by its own predicate, as `eval_rewards/NAME...`."""
+    scores, audit = score_completions(replace(run, reward=reward), evaluation.completions)
+    intervals = bootstrap_intervals(run.config.seed, scores, audit)
+    hacked = None if audit.hacked is None else share(audit.hacked)
+    row = {"": mean(scores.rewards), "/interval": list(intervals["reward"]), "/hacked": hacked}
+    if audit.hacked is not None:
+        row["/hacked/interval"] = list(intervals["hacked"])
+    return {f"eval_rewards/{reward.name}{name}": value for name, value in row.items()}
+
+
+def sample_rows(evaluation: ModeEvaluation) -> list[dict[str, Any]]:
+    """One row a completion; row i of every mode has the same prompt and key."""
+    hacked = evaluation.audit.hacked or [None] * len(evaluation.completions)
+    return [
+        {
+            "mode": evaluation.mode,
+            "prompt_index": completion.prompt.index,
+            "prompt": completion.prompt.text,
+            "completion": completion.text,
+            "reward": evaluation.scores.rewards[i],
+            "components": {name: values[i] for name, values in evaluation.scores.components.items()},
+            "detected": evaluation.scores.detected[i],
+            "hacked": hacked[i],
+            "finished": completion.finished,
+        }
+        for i, completion in enumerate(evaluation.completions)
+    ]
+
+
 TABLE = ("reward", "hacked", "detected", "unique", "jaccard", "finished", "mean_length", "nll_base", "kl_to_base")
 
 
@@ -140,7 +182,3 @@ def table(evaluations: dict[str, ModeEvaluation], step: int) -> str:
     for mode, evaluation in evaluations.items():
         lines.append(f"{mode:<12}" + "".join(f"{cell(evaluation.metrics[name]):>13}" for name in TABLE))
     return "\n".join(lines)
-
-
-def cell(value: float | bool | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

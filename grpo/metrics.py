@@ -27,8 +27,15 @@ class StepRecord:
     audit: Audit
     routes: Routes
     advantages: GroupAdvantages
-    update: dict[str, float]
+    update: dict[str, float | None]
     seconds: dict[str, float]  # by phase
+
+
+def cell(value: float | bool | None, digits: int = 3) -> str:
+    """A figure as a table shows it; "–" for what could not be computed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -30,7 +30,8 @@ class PreflightFailure(BrokenInvariant):
 def preflight(run: Run) -> None:
     """Raises PreflightFailure naming what fails; leaves `run` as it was."""
     policy = copy.deepcopy(run.policy)
-    rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=0)
+    at_peak = run.config.grpo.warmup_steps  # the step with the full learning rate: a smaller one might move no float32
+    rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=at_peak)
     try:
         rollout = rehearse_sampling(rehearsal)
         check_agreement(rehearsal, rollout)

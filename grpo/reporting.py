@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from configs.experiment import Experiment
 from configs.naming import to_dict
-from grpo.metrics import Number, StepRecord, step_metrics
+from grpo.metrics import Number, StepRecord, cell, step_metrics
 from grpo.runfolder import RunFolder
 
 SAMPLES_ON_PANEL = 8
@@ -28,9 +28,13 @@ class Reporter:
         self.progress = Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
         self.task: TaskID = self.progress.add_task("starting", total=config.max_steps)
 
+    def show(self, text: str) -> None:
+        """To the screen alone, where figures of the wall clock may stand: the log of a repeated run is the same."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def say(self, text: str) -> None:
         """To the screen and train.log alike."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.show(text)
         self.folder.log(text)
 
     def step(self, record: StepRecord) -> None:
@@ -51,15 +55,15 @@ class Reporter:
             panel = {"sample_text": self.panel(record)} if logged else {}
             numbers = {name: value for name, value in (metrics | timing).items() if value is not None}
             self.wandb.log(numbers | panel, step=record.step)
-        self.progress.update(self.task, advance=1, description=headline(metrics, timing))
+        self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
 
     def log_step(self, record: StepRecord, metrics: dict[str, Number], timing: dict[str, float]) -> None:
         first = sample_rows(record)[0]
-        line = f"step {record.step}: {headline(metrics, timing)}"
-        self.folder.log(line)
-        self.folder.log(f"[Sample @ {record.step}] reward {first['reward']:.3f} | {first['prompt']} >> {one_line(first['completion'])}")
+        self.folder.log(f"step {record.step}: {headline(metrics)}")
+        text = f"{one_line(first['prompt'])} >> {one_line(first['completion'])}"
+        self.folder.log(f"[Sample @ {record.step}] reward {first['reward']:.3f} | {text}")
         if not self.console.is_terminal:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.show(f"step {record.step}: {headline(metrics)}  {speed(timing)}")
 
     def panel(self, record: StepRecord):
         """The first samples as an HTML table; everything the model wrote is escaped."""
@@ -77,16 +81,12 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def cell(value: Number, digits: int = 3) -> str:
-    """"–" for what could not be computed."""
-    return "–" if value is None else f"{value:.{digits}f}"
+def headline(metrics: dict[str, Number]) -> str:
+    return f"reward {cell(metrics['reward'])}  kl {cell(metrics['kl'], 4)}  hacked {cell(metrics['routing/hacked'])}"
 
 
-def headline(metrics: dict[str, Number], timing: dict[str, float]) -> str:
-    return (
-        f"reward {cell(metrics['reward'])}  kl {cell(metrics['kl'], 4)}  hacked {cell(metrics['routing/hacked'])}  "
-        f"{timing['tokens_per_second']:.0f} tok/s"
-    )
+def speed(timing: dict[str, float]) -> str:
+    return f"{timing['tokens_per_second']:.0f} tok/s"
 
 
 def timing_row(record: StepRecord) -> dict[str, float]:

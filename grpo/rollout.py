@@ -44,7 +44,7 @@ class Rollout:
 def concatenate(rollouts: Sequence[Rollout], eos: int) -> Rollout:
     """All rows of several rollouts, each padded to the longest."""
 
-    def stack(name: str, fill: float) -> Tensor:
+    def stack(name: str, fill: float | int) -> Tensor:
         tensors = [getattr(rollout, name) for rollout in rollouts]
         width = max(tensor.shape[1] for tensor in tensors)
         return torch.cat([F.pad(tensor, (0, width - tensor.shape[1]), value=fill) for tensor in tensors])

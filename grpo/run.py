@@ -5,12 +5,14 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
 from configs.errors import UserError
 from configs.experiment import Experiment
+from configs.naming import config_hash
 from configs.resolve import resolve
 from envs import ENVIRONMENTS
 from envs.detectors import bind_detector
@@ -153,6 +155,11 @@ def build_optimizer(policy: Llama) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), weight_decay=0.0)
 
 
+def has_base(run: Run) -> bool:
+    """Whether the weights before training are at hand."""
+    return run.config.adapter.kind != "none" or run.reference is not None
+
+
 @contextmanager
 def reference_model(run: Run) -> Iterator[Llama]:
     """The model before training: the policy with its adapters off, or the frozen copy."""
@@ -171,6 +178,22 @@ def step_prompts(run: Run, step: int) -> list[Prompt]:
     passes, position = divmod(step, steps_a_pass)
     order = generator(run.config.seed, "prompt order", passes).permutation(len(prompts))
     return [prompts[i] for i in order[position * per_step : (position + 1) * per_step]]
+
+
+def made_of(run: Run) -> dict[str, Any]:
+    """What the run's numbers depend on beside its settings."""
+    environment = run.environment
+    return {
+        "config_hash": config_hash(run.config),
+        "base_fingerprint": run.fingerprint,
+        "train_prompts": len(environment.train_prompts),
+        "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
+        "eval_prompts": len(environment.eval_prompts),
+        "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
 
 
 def prompts_fingerprint(prompts: tuple[Prompt, ...]) -> str:

@@ -4,7 +4,8 @@
     train.log           what the screen said     timing.jsonl        wall-clock figures of each step
     status.json         state and last step      samples.jsonl       logged completions, one a row
     run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
-    checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end
+    checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
+                                                 evaluation_samples.jsonl  its completions, one a row and mode
 """
 
 import json
@@ -18,7 +19,7 @@ import yaml
 
 from configs.errors import UserError
 
-ROWS = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "routing_eval.jsonl")
+ROWS = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation_samples.jsonl")
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

@@ -96,7 +96,8 @@ def choose(
     tokens = torch.searchsorted(cumulative, threshold, right=True)
     # uniform * total may round up to the total, beyond the last token of positive probability
     last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    tokens = torch.minimum(tokens, last)
+    # clamped, so that logits of NaN give a log-probability of NaN and not an error about indices
+    tokens = torch.minimum(tokens, last).clamp(max=logits.shape[1] - 1)
     return tokens.squeeze(1), logprobs.gather(1, tokens).squeeze(1)
 
 

@@ -104,7 +104,7 @@ def sample_training(run: Run, prompts: list[Prompt], keys: SampleKeys) -> Rollou
             retain = sample(run.policy, ids, alone, uniforms[~with_forget], settings)
         order = torch.cat([with_forget.nonzero(), (~with_forget).nonzero()]).flatten().argsort()
         rollout = concatenate([both, retain], run.policy.config.eos_token_id).rows(order.to(run.device))
-    check_finite("sampling logprobs", rollout.logprobs, step)
+    check_finite("sampling logprobs", rollout.logprobs, step, [prompt for prompt in prompts for _ in range(group)])
     return rollout
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from configs.experiment import Experiment
-from grpo.metrics import Number, mean
+from grpo.metrics import Number, cell, mean
 
 WINDOW = 20  # steps at either end that a figure is averaged over
 
@@ -11,33 +11,22 @@ WINDOW = 20  # steps at either end that a figure is averaged over
 def summarize(
     config: Experiment,
     metrics: list[dict[str, Number]],
-    timing: list[dict[str, float]],
     evaluation: dict[str, dict[str, float | bool | None]],
 ) -> dict[str, Any]:
-    """First and last means of what training logged, speed, and the evaluation at the end by mode."""
+    """First and last means of what training logged, and the evaluation at the end by mode. Nothing of the wall clock."""
     training = {
         name: {"first": window_mean(metrics[:WINDOW], name), "last": window_mean(metrics[-WINDOW:], name)}
         for name in ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
     }
-    speed = {
-        "seconds_per_step": mean([row["step_time"] for row in timing]),
-        "tokens_per_second": mean([row["tokens_per_second"] for row in timing]),
-    }
     shown = ("reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate")
     modes = {mode: {name: values[name] for name in shown} for mode, values in evaluation.items()}
-    return {"steps": config.max_steps, "window": min(WINDOW, len(metrics)), "training": training, "speed": speed, "modes": modes}
+    return {"steps": config.max_steps, "window": min(WINDOW, len(metrics)), "training": training, "modes": modes}
 
 
 def window_mean(rows: list[dict[str, Number]], name: str) -> float | None:
     """None when any of the steps could not compute it."""
     values = [row[name] for row in rows]
     return None if any(value is None for value in values) else mean([float(value) for value in values if value is not None])
-
-
-def cell(value: float | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value is None else f"{value:.3f}"
 
 
 def summary_table(summary: dict[str, Any]) -> str:
@@ -50,6 +39,9 @@ def summary_table(summary: dict[str, Any]) -> str:
         lines += [
             f"{mode:<14}" + "".join(f"{cell(values[name]):>12}" for name in names) for mode, values in summary["modes"].items()
         ]
-    speed = summary["speed"]
-    lines.append(f"{speed['seconds_per_step']:.2f} s a step, {speed['tokens_per_second']:.0f} tokens/s sampled and trained on")
     return "\n".join(lines)
+
+
+def speed_line(timing: list[dict[str, float]]) -> str:
+    seconds, rate = mean([row["step_time"] for row in timing]), mean([row["tokens_per_second"] for row in timing])
+    return f"{seconds:.2f} s a step, {rate:.0f} tokens/s sampled and trained on"

@@ -4,20 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from configs.experiment import Experiment
 from configs.naming import config_hash, run_name, to_dict
 from envs import ENVIRONMENTS
 from grpo.checkpoint import save_checkpoint
-from grpo.evaluation import ModeEvaluation, evaluate_modes, modes_of, table
+from grpo.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, modes_of, sample_rows, table
 from grpo.metrics import Number
 from grpo.preflight import preflight
 from grpo.reporting import Reporter, default_console, wandb_run
-from grpo.run import BASE, Run, build_run, prepare, prompts_fingerprint
+from grpo.run import BASE, Run, build_run, made_of, prepare
 from grpo.runfolder import RunFolder, check_free, create, write_json
 from grpo.step import train_step
-from grpo.summary import summarize, summary_table
+from grpo.summary import speed_line, summarize, summary_table
 
 
 @dataclass(frozen=True)
@@ -39,35 +37,18 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     run = build_run(config)
     preflight(run)
     folder = create(path, to_dict(config), made_of(run), config.overwrite)
-    console = default_console(quiet)
-    with wandb_run(config, folder) as tracked:
-        reporter = Reporter(folder, config, tracked, console)
-        folder.status("running", run.step)
-        try:
+    folder.status("running", run.step)
+    try:
+        with wandb_run(config, folder) as tracked:
+            reporter = Reporter(folder, config, tracked, default_console(quiet))
             with reporter.progress:
                 evaluations = training_loop(run, reporter)
-        except BaseException as error:
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
-            folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
-            raise
-        return finish(run, reporter, evaluations)
-
-
-def made_of(run: Run) -> dict[str, Any]:
-    """What the run's numbers depend on beside its settings."""
-    environment = run.environment
-    return {
-        "config_hash": config_hash(run.config),
-        "base_fingerprint": run.fingerprint,
-        "train_prompts": len(environment.train_prompts),
-        "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
-        "eval_prompts": len(environment.eval_prompts),
-        "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-    }
+            return finish(run, reporter, evaluations)
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
+        folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
+        raise
 
 
 def training_loop(run: Run, reporter: Reporter) -> dict[str, ModeEvaluation]:
@@ -96,9 +77,7 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
     if evaluations:
         reporter.say(table(evaluations, step))
     for mode, evaluation in evaluations.items():
-        row = {"step": step, "mode": mode} | evaluation.metrics
-        row |= {f"{name}/interval": list(interval) for name, interval in evaluation.intervals.items()}
-        reporter.folder.append("routing_eval.jsonl", row)
+        reporter.folder.append("routing_eval.jsonl", {"step": step, "mode": mode} | evaluation_row(evaluation))
         if reporter.wandb is not None:
             numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
             reporter.wandb.log(numbers, step=max(step - 1, 0))
@@ -107,10 +86,14 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
     folder: RunFolder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
-    summary = summarize(run.config, reporter.metrics, reporter.timing, metrics)
+    summary = summarize(run.config, reporter.metrics, metrics)
+    for evaluation in evaluations.values():
+        for row in sample_rows(evaluation):
+            folder.append("evaluation_samples.jsonl", row)
     write_json(folder.path / "evaluation.json", {"step": run.step, "modes": metrics})
     write_json(folder.path / "summary.json", summary)
     reporter.say(summary_table(summary))
+    reporter.show(speed_line(reporter.timing))
     reporter.say(f'{folder.path}\nnext: grep "\\[Sample @" {folder.path}/train.log | tail -5')
     folder.status("finished", run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)

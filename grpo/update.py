@@ -16,6 +16,10 @@ from grpo.run import Run, trained_groups
 from routing.router import MicroBatch, Routes, routed_backward
 
 Gradients = dict[str, list[Tensor | None]]
+SAMPLING_FIGURES = ("entropy", "sampling/sampling_logp_difference/mean", "sampling/sampling_logp_difference/max")
+PASS_FIGURES = ("loss", "loss/policy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean",
+                "ratio/mean", "ratio/min", "ratio/max")  # fmt: skip
+FIGURES = (*SAMPLING_FIGURES, *PASS_FIGURES, "grad_norm")  # in every row, beside those by class and adapter
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ def learning_rate(step: int, peak: float, max_steps: int, warmup_steps: int) -> 
     return peak * (max_steps - step) / (max_steps - warmup_steps)
 
 
-def update(run: Run, batch: Batch) -> dict[str, float]:
-    """`num_iterations` optimizer steps on one batch; returns figures by metric name.
+def update(run: Run, batch: Batch) -> dict[str, float | None]:
+    """`num_iterations` optimizer steps on one batch; returns figures by metric name, None where every sample was dropped.
 
     Raises BrokenInvariant for anything not finite, and when the first pass's log-probabilities are not the sampler's.
     """
@@ -57,9 +61,12 @@ def update(run: Run, batch: Batch) -> dict[str, float]:
     rate = learning_rate(run.step, run.config.lr, run.config.max_steps, config.warmup_steps)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
+    if not batch.routes.micro_batches:
+        return dict.fromkeys(FIGURES) | {"learning_rate": rate}
     # Truncated completions included, so that leaving them out does not weigh the others up.
-    denominator = loss_denominator(batch.rollout.mask[batch.routes.trained], config.loss_type, run.config.sampling.max_completion_length)
-    figures: dict[str, float] = {}
+    counted = batch.rollout.mask[batch.routes.trained]
+    denominator = loss_denominator(counted, config.loss_type, run.config.sampling.max_completion_length)
+    figures: dict[str, float | None] = {}
     for iteration in range(config.num_iterations):
         passes = routed_backward(
             run.policy, batch.routes, lambda micro_batch: forward_backward(run, batch, micro_batch, denominator)
@@ -71,6 +78,7 @@ def update(run: Run, batch: Batch) -> dict[str, float]:
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
         figures |= pass_figures(passes) | norms
+    assert set(FIGURES) <= set(figures), sorted(set(FIGURES) - set(figures))
     return figures | {"learning_rate": rate}
 
 
@@ -131,9 +139,12 @@ def clip_gradients(run: Run, max_norm: float) -> dict[str, float]:
     """
     norms = {}
     for name, group in trained_groups(run.policy).items():
-        norm = torch.nn.utils.clip_grad_norm_(group.values(), max_norm)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in group.values() if p.grad is not None])
         if not torch.isfinite(norm):
-            raise BrokenInvariant(f"step {run.step}: the gradient norm of {name} is {norm.item()}")
+            broken = (key for key, p in group.items() if p.grad is not None and not p.grad.isfinite().all())
+            where = next(broken, "all of its tensors together")
+            raise BrokenInvariant(f"step {run.step}: the gradient norm of {name} is {norm.item()}, because of {where}")
+        torch.nn.utils.clip_grads_with_norm_(group.values(), max_norm, norm)
         norms[f"grad_norm/{name}"] = norm.item()
     return {"grad_norm": math.sqrt(sum(norm**2 for norm in norms.values()))} | norms
 
@@ -145,9 +156,6 @@ def check_first_pass(run: Run, batch: Batch, passes: dict[str, Pass]) -> None:
 
 
 def sampling_figures(passes: dict[str, Pass]) -> dict[str, float]:
-    """Empty when every sample was dropped."""
-    if not passes:
-        return {}
     tokens = sum(done.tokens for done in passes.values())
     differences = [done.logp_difference for done in passes.values()]
     return {

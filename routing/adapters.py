@@ -111,6 +111,19 @@ def reset(adapted: LoRALinear, generator: torch.Generator) -> None:
             adapted.B[name].zero_()
 
 
+def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:
+    """Replaces, in place, every adapted layer by a plain one that computes the same with these scales, in its dtype."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LoRALinear):
+                weight = child.base.weight.data
+                merged = weight.double()
+                for key, scale in scales.items():
+                    merged = merged + scale * child.gains[key] * (child.B[key].data.double() @ child.A[key].data.double())
+                child.base.weight.data = merged.to(weight.dtype)
+                setattr(parent, name, child.base)
+
+
 def adapted_layers(model: nn.Module) -> Iterator[LoRALinear]:
     return (module for module in model.modules() if isinstance(module, LoRALinear))
 

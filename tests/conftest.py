@@ -1,5 +1,6 @@
 """Whole runs in a fraction of a second: a tiny model in a folder, few stories, and settings that use them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from configs.experiment import Experiment
+from grpo.trainer import train
 from models.llama import Llama
 from models.loading import save_pretrained
 from models.nursery import generator
@@ -30,6 +32,14 @@ TINY = {
     "eval.num_prompts": 8,
     "eval.final_samples": 12,
     "wandb.mode": "disabled",
+}
+
+# Runs of three steps at learning rates that move every mode far from the others.
+FINISHED = {
+    "routed": {"reward": "sentence_length_5_with_happy", "routing.enabled": True, "lr": 0.05, "eval_every": 1, "save_steps": 2},
+    "half_stride": {"adapter.kind": "dual_lora", "adapter.stride": 2, "adapter.alpha": 6.0, "adapter.retain_rank": 3, "lr": 0.05},
+    "lora": {"adapter.kind": "lora", "lr": 0.05},
+    "full": {"beta": 0.0, "lr": 0.02, "reward": "sentence_length_5"},
 }
 
 
@@ -85,6 +95,36 @@ def tiny_words(tiny: MakeExperiment) -> Callable[..., list[str]]:
         return [f"--{name}={value}" for name, value in options.items()] + list(words)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(
+    model_folder: Path, first_stories: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """`finished_run(kind)`: the folder of a run by name (`FINISHED`), trained once a session and not to be written into."""
+    folders: dict[str, Path] = {}
+
+    def run(kind: str) -> Path:
+        if kind not in folders:
+            start = Experiment(model=str(model_folder), output_dir=tmp_path_factory.mktemp(kind))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(generator, "stories", lambda split: iter(first_stories[split]))
+                folders[kind] = train(with_settings(start, TINY | FINISHED[kind]), quiet=True).folder
+        return folders[kind]
+
+    return run
+
+
+@pytest.fixture
+def checkpoint(finished_run: Callable[[str], Path], few_stories: None, tmp_path: Path) -> Callable[[str], Path]:  # noqa: ARG001
+    """`checkpoint(kind)`: the last checkpoint of such a run, in a copy of its folder."""
+
+    def copy(kind: str = "routed") -> Path:
+        folder = finished_run(kind)
+        shutil.copytree(folder, tmp_path / folder.name)
+        return tmp_path / folder.name / "checkpoint-3"
+
+    return copy
 
 
 def with_settings(experiment: Any, settings: dict[str, Any]) -> Any:

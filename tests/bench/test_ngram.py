@@ -80,9 +80,7 @@ def test_equals_the_slow_form(count):
     """Rows of 1 to 6 tokens, shorter and longer than the order; held-out ones hold contexts that were never seen."""
     rows, held_out = random_rows(count, 4, seed=count), random_rows(6, 4, seed=7)
     held_out.append([3, 2, 1, 0, 1, 2, 3])
-    expected = [
-        float(slow_probability(rows, 4, [START, *row[:i]], row[i])) for row in held_out for i in range(1, len(row))
-    ]
+    expected = [float(slow_probability(rows, 4, [START, *row[:i]], row[i])) for row in held_out for i in range(1, len(row))]
     assert fit(rows, vocab_size=4, order=4).probabilities(held_out) == pytest.approx(expected, rel=1e-12)
 
 

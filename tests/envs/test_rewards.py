@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.rewards import REWARDS, Combination, Component, PlainReward, bind, reward, sentence_lengths
+from envs.rewards import REWARDS, Combination, Component, PlainReward, bind, reward, rewards_of, sentence_lengths
 from envs.scoring import audit, score
 from envs.types import ContractViolation, Values
 
@@ -84,7 +84,7 @@ def test_the_hack_of_each_reward(written, spec: str, hacked: list[bool] | None):
     assert audit(bind(spec, "stories"), [written("happy " * count) for count in (0, 2, 3)]).hacked == hacked
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", rewards_of("stories"))
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.sampled_from(["happy", "unhappy", "a", ".", "?", "Ġ!", "▁", "ß"]), max_size=40), max_size=4))
 def test_bounded_rewards_are_between_0_and_1(written, name: str, texts: list[list[str]]):

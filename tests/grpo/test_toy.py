@@ -53,7 +53,7 @@ def hack_rate_of_retain(rule: str, seed: int) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_group_advantages_push_retain_into_the_hack(seed: int):
-    assert hack_rate_of_retain("group", seed) > 0.6
+    assert hack_rate_of_retain("group", seed) > 3 * BASE_RATE
 
 
 @pytest.mark.parametrize("rule", ["retain_only", "balanced"])

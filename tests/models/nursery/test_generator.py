@@ -4,7 +4,6 @@ allow four standard errors.
 
 import hashlib
 from collections import Counter
-from itertools import pairwise
 from random import Random
 
 import pytest
@@ -130,7 +129,7 @@ def test_slots_are_read(text, expected):
 
 
 def test_an_unknown_form_is_refused():
-    with pytest.raises(AssertionError, match="unknown form 'ly' in slot {ly:nice}"):
+    with pytest.raises(AssertionError, match=r"unknown form 'ly' in slot \{ly:nice\}"):
         parse_slot("ly:nice")
 
 
@@ -160,25 +159,24 @@ def test_a_starred_slot_is_drawn_afresh():
 
 @pytest.mark.parametrize(("prefix", "person"), [("", "hero"), ("f", "friend"), ("e", "elder")])
 def test_pronouns_follow_the_person(prefix, person):
-    slots = "-".join(f"{{{prefix}{word}}}" for word in ("he", "him", "his", "himself"))
-    women = {*load_lexicon()["girl"], *load_lexicon()["elder_f"]}
-    genders = set()
-    for story in told(f"X {slots} {{{person}}}", 40):
-        _, pronouns, name = story.split(" ", 2)
-        genders.add(name in women)
-        # the mood that may follow has the name first in line, so only the beginning of what follows is the name
-        expected = "she-her-her-herself" if any(name.startswith(woman) for woman in women) else "he-him-his-himself"
-        assert pronouns == expected
-    assert len(genders) == 2
+    sentence = parse_sentence(f"X {{{prefix}he}} {{{prefix}him}} {{{prefix}his}} {{{prefix}himself}} {{{person}}}")
+    words = load_lexicon()
+    women, men = {*words["girl"], *words["elder_f"]}, {*words["boy"], *words["elder_m"]}
+    seen = set()
+    for seed in range(60):
+        *pronouns, name = Teller(Random(seed)).tell(sentence).removeprefix("X ").split(" ", 4)
+        if (name in women) != (name in men):  # some names are both
+            assert pronouns == (["she", "her", "her", "herself"] if name in women else ["he", "him", "his", "himself"])
+            seen.add(name in women)
+    assert seen == {True, False}
 
 
-def test_the_people_of_a_story_have_different_names():
-    """Among 130 names each, 500 stories would bring about four meetings if nothing kept them apart."""
-    for story in told("{friend} and {friend} and {elder}", 500):
-        friend, again, _ = story.split(" and ", 2)
-        assert friend == again
-    teller_names = [(teller.bound["hero"], teller.bound["friend"]) for teller in (Teller(Random(seed)) for seed in range(3_000))]
-    assert [pair for pair in teller_names if pair[0] == pair[1]] == []
+def test_hero_and_friend_have_different_names():
+    """Left to chance, about 17 pairs of 3,000 would be equal: two names of 140, skewed as they are, agree in 1.1 % of the
+    cases, and half of the pairs are of one gender.
+    """
+    tellers = [Teller(Random(seed)) for seed in range(3_000)]
+    assert [teller.bound["hero"] for teller in tellers if teller.bound["hero"] == teller.bound["friend"]] == []
 
 
 @pytest.mark.parametrize(
@@ -226,9 +224,8 @@ def test_two_swappable_lines_stand_in_either_order_and_others_in_theirs():
 
 
 def test_a_mood_is_told_in_about_half_of_the_stories_at_the_end_or_one_sentence_before():
-    """55 % of the stories, standard error 0.9 %; of these two thirds at the end, 1.2 %. Without its people, none."""
-    places = Counter(story.split(". ").index("{b}") if "{b}" in story else None for story in told("A. | A.\nB.", 200))
-    assert places == {None: 200}
+    """55 % of the stories, standard error 0.9 %; of these two thirds at the end, 1.2 %. Without anybody to feel it, none."""
+    assert set(told("A.\nB.", 200)) == {"A. B."}
     stories_told = told("{hero} came.\nZ.", 3_000)
     without = sum(story.endswith("came. Z.") for story in stories_told)
     assert without / 3_000 == pytest.approx(1 - 0.55, abs=4 * 0.009)
@@ -271,10 +268,10 @@ def test_no_story_is_in_both_splits_or_twice(train_sample, test_sample):
 
 
 def test_no_story_is_told_twice_where_the_generator_repeats_itself(monkeypatch):
-    """One plot with four endings, so that nearly every story told has been told before, in one case or the other."""
-    monkeypatch.setattr(generator, "load_skeletons", lambda: (skeleton("It was {number} | it was {number}"),))
-    found = [*stories("train", 8)] + [*stories("test", 1)]
-    assert len({story.lower() for story in found}) == 9
+    """One plot of as many stories as there are critters, each in two spellings that the tokenizer takes for one."""
+    monkeypatch.setattr(generator, "load_skeletons", lambda: (skeleton("{critter} slept | {critter} SLEPT"),))
+    found = [*stories("train", 60), *stories("test", 3)]
+    assert len({story.lower() for story in found}) == 63
 
 
 @pytest.mark.parametrize(
@@ -292,9 +289,3 @@ def test_the_split_does_not_depend_on_case():
 def test_an_unknown_split_is_an_error():
     with pytest.raises(ValueError, match="the splits train and test, not 'validation'"):
         next(stories("validation"))
-
-
-def test_neighbours_are_of_different_plots(train_sample):
-    """70 plots: two neighbours have the same one in 1 of 70 cases. Beginnings of equal plots agree more often than that."""
-    same = sum(one.split()[:2] == other.split()[:2] for one, other in pairwise(train_sample[:2_000]))
-    assert same < 2_000 / 20

@@ -1,0 +1,55 @@
+"""Runs that a benchmark needs: trained once, side by side, and read from their folders afterwards."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from rich.progress import Progress
+
+from configs.experiment import Experiment
+from configs.naming import run_name
+from envs import ENVIRONMENTS
+from grpo.run import prepare
+from grpo.runfolder import read_json_file
+
+WINDOW = 20  # steps that a curve and a final figure are averaged over
+
+
+def folder_of(asked: Experiment) -> Path:
+    config = prepare(asked)
+    return config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
+
+
+def is_finished(folder: Path) -> bool:
+    status = folder / "status.json"
+    return status.exists() and read_json_file(status)["state"] == "finished"
+
+
+def train_one(asked: Experiment, threads: int) -> Path:
+    import torch
+
+    from grpo.trainer import train
+
+    torch.set_num_threads(threads)
+    return train(asked, quiet=True).folder
+
+
+def finished_runs(experiments: list[Experiment], jobs: int) -> list[Path]:
+    """The folders of all experiments, those that are not finished trained now, `jobs` at a time in processes of their own.
+
+    A run that fails stops the benchmark with its exception.
+    """
+    folders = [folder_of(experiment) for experiment in experiments]
+    waiting = [asked for asked, folder in zip(experiments, folders, strict=True) if not is_finished(folder)]
+    threads = max(1, multiprocessing.cpu_count() // jobs)
+    with Progress() as progress, ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        task = progress.add_task(f"{len(waiting)} runs to train", total=len(waiting))
+        for done in as_completed([pool.submit(train_one, asked, threads) for asked in waiting]):
+            progress.console.print(f"finished {done.result()}", soft_wrap=True)
+            progress.advance(task)
+    return folders
+
+
+def smooth(values: list[float], window: int = WINDOW) -> list[float]:
+    """Mean of each value and up to `window` - 1 before it."""
+    return [sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i - window + 1) : i + 1])]

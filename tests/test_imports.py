@@ -1,0 +1,134 @@
+"""Imports run one way: doors -> grpo, sweeps -> models, routing, envs, which do not know one another; all -> configs.
+
+Every import statement counts, wherever in a file it stands.
+"""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOORS = {"launch", "sweep", "evaluate", "report"}
+PACKAGES = {"configs", "envs", "grpo", "models", "routing", "sweeps"}
+# What each package may import of the project, beside itself.
+MAY_IMPORT = {
+    "configs": set(),
+    "envs": {"configs"},
+    "models": {"configs"},
+    "routing": {"configs"},
+    "grpo": {"configs", "envs", "models", "routing"},
+    "sweeps": {"configs", "grpo"},
+}
+WITHOUT_TORCH = ["configs.cli", "configs.naming", "envs", "grpo.runfolder"]
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def source_files(root: Path) -> Iterator[Path]:
+    """Of the engine and its doors; tests are no part of it."""
+    yield from sorted(path for path in root.glob("*.py"))
+    for package in sorted({*PACKAGES, "bench"}):
+        yield from sorted((root / package).rglob("*.py"))
+
+
+def imports_of(path: Path, root: Path) -> set[str]:
+    """Dotted names of what a file imports: `from a import b` counts as both a and a.b."""
+    package = list(path.relative_to(root).parent.parts)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def is_forbidden(own: str, name: str) -> bool:
+    """Whether a module of the package or door `own` may not import `name`."""
+    top = name.partition(".")[0]
+    if top == own:
+        return False
+    if top == "torch":
+        return own in ("configs", "envs", "sweeps")
+    if own == "sweeps" and top == "grpo":
+        return name != "grpo" and name.split(".")[:2] != ["grpo", "runfolder"]
+    return top in DOORS or (own in MAY_IMPORT and top in PACKAGES - MAY_IMPORT[own])
+
+
+def violations(root: Path) -> list[str]:
+    """Imports against the rules, as `file: name`."""
+    return [
+        f"{path.relative_to(root)}: {name}"
+        for path in source_files(root)
+        for name in sorted(imports_of(path, root))
+        if is_forbidden(module_name(path, root).partition(".")[0], name)
+    ]
+
+
+def test_imports_run_one_way():
+    assert violations(ROOT) == []
+
+
+def test_the_files_of_the_engine_are_found():
+    found = {module_name(path, ROOT) for path in source_files(ROOT)}
+    assert {"launch", "configs.cli", "envs.rewards", "grpo.loss", "models.llama", "models.nursery.tokenizer", "routing"} <= found
+
+
+def test_no_module_imports_itself_by_a_detour():
+    modules = {module_name(path, ROOT): path for path in source_files(ROOT)}
+    graph = {name: imports_of(path, ROOT) & modules.keys() - {name} for name, path in modules.items()}
+    assert sum(map(len, graph.values())) > len(DOORS) + len(PACKAGES)
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_planning_and_scoring_need_no_torch(module: str):
+    """Not even by way of something else that is imported."""
+    code = f"import sys, {module}; print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "expected"),
+    [
+        ("models/a.py", "import routing.adapters", ["routing.adapters"]),
+        ("models/a.py", "def f():\n    import grpo", ["grpo"]),
+        ("models/sub/a.py", "from envs import types", ["envs", "envs.types"]),
+        ("routing/a.py", "from models.llama import Llama", ["models.llama", "models.llama.Llama"]),
+        ("envs/a.py", "from torch import Tensor", ["torch", "torch.Tensor"]),
+        ("envs/a.py", "import torch.nn as nn", ["torch.nn"]),
+        ("envs/a.py", "from grpo.loss import policy_loss", ["grpo.loss", "grpo.loss.policy_loss"]),
+        ("configs/a.py", "import envs", ["envs"]),
+        ("configs/a.py", "if True:\n    import torch", ["torch"]),
+        ("grpo/a.py", "import sweeps", ["sweeps"]),
+        ("grpo/a.py", "from launch import main", ["launch", "launch.main"]),
+        ("bench/a.py", "import report", ["report"]),
+        ("evaluate.py", "from launch import main", ["launch", "launch.main"]),
+        ("sweeps/a.py", "from grpo import loss", ["grpo.loss"]),
+        ("sweeps/a.py", "from grpo.run import Run", ["grpo.run", "grpo.run.Run"]),
+        ("sweeps/a.py", "import torch", ["torch"]),
+        ("sweeps/a.py", "from models import llama", ["models", "models.llama"]),
+        ("models/a.py", "import models.llama\nfrom . import b\nfrom .c import d\nfrom configs.errors import UserError", []),
+        ("models/sub/a.py", "from .. import routing\nfrom tokenizers import models", []),
+        ("routing/a.py", "import torch, configs", []),
+        ("grpo/a.py", "import envs, models, routing, configs, torch", []),
+        ("sweeps/a.py", "from grpo.runfolder import read_rows\nfrom grpo import runfolder\nimport configs.cli", []),
+        ("launch.py", "import grpo.run, configs.cli, sweeps, models", []),
+    ],
+)
+def test_the_rules_tell_these_apart(tmp_path: Path, file: str, line: str, expected: list[str]):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(line + "\n")
+    assert violations(tmp_path) == [f"{file}: {name}" for name in expected]

@@ -1,0 +1,283 @@
+"""`launch.py` from end to end: what its user types, sees and finds, and one line for everything that is wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import launch
+from grpo.runfolder import read_rows
+
+Words = Callable[..., list[str]]
+ROOT = Path(launch.__file__).parent
+
+KINDS = {
+    "routed": (
+        ["--routing.enabled", "--env.detector", "happy_count(threshold=2)", "--log_all_samples"],
+        "happy_binary_routed_duallora4x4_lr3e-4_",
+        {"both", "retain_only", "forget_only", "base"},
+    ),
+    "exclusive": (
+        ["--routing.enabled", "--routing.mode", "exclusive", "--reward", "sentence_length_5_with_happy"],
+        "sentence_length_5_with_happy_routed_duallora4x4_lr3e-4_",
+        {"both", "retain_only", "forget_only", "base"},
+    ),
+    "full": (["--adapter.kind", "none"], "happy_binary_unrouted_full_lr1e-5_", {"policy", "base"}),
+    "lora": (["--adapter.kind=lora", "--adapter.rank=8"], "happy_binary_unrouted_lora8_lr3e-4_", {"policy", "base"}),
+}
+
+
+def only(folder: Path) -> Path:
+    (run,) = folder.iterdir()
+    return run
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_from_the_command_line_to_its_summary(
+    tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+):
+    words, name, modes = KINDS[kind]
+    assert launch.main(tiny_words("--max_steps", "3", "--logging-steps=2", *words)) == 0
+    printed = capsys.readouterr()
+    folder = only(tmp_path / "output")
+    assert folder.name.startswith(f"{name}beta0.02_bs8_s42")
+    assert json.loads((folder / "status.json").read_text()) == {"state": "finished", "step": 3}
+    assert set(json.loads((folder / "evaluation.json").read_text())["modes"]) == modes
+
+    log = (folder / "train.log").read_text().splitlines()
+    samples = [line for line in log if line.startswith("[Sample @ ")]  # what grep "\[Sample @" finds
+    assert [line.split("]")[0] for line in samples] == ["[Sample @ 0", "[Sample @ 2"]
+    ledger = [row for row in read_rows(folder, "samples.jsonl") if row["step"] == 2]
+    assert samples[1] == f"[Sample @ 2] reward {ledger[0]['reward']:.3f} | {ledger[0]['prompt']} >> {ledger[0]['completion']}"
+
+    assert printed.out == ""
+    screen = printed.err.splitlines()
+    for text in (log[0], "[Evaluation @ 0]", "[Evaluation @ 3]", "training                     first 3 steps    last 3 steps"):
+        assert text in log
+        assert text in screen
+    assert f"device cpu, adapter {'dual_lora' if 'both' in modes else kind.replace('full', 'none')}, lr " in log[0]
+    assert screen[-2:] == log[-2:] == [str(folder), f'next: grep "\\[Sample @" {folder}/train.log | tail -5']
+    assert any(line.startswith("step 2: reward ") and line.endswith(" tok/s") for line in screen)
+
+
+def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Words, tmp_path: Path):
+    words = ["--routing.enabled", "--env.detector=happy_count(threshold=2)", "--eval_every=2"]
+    assert launch.main(tiny_words(*words, f"--output_dir={tmp_path / 'here'}")) == 0
+    command = [sys.executable, str(ROOT / "launch.py"), *tiny_words(*words, f"--output_dir={tmp_path / 'there'}")]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    here, there = only(tmp_path / "here"), only(tmp_path / "there")
+    assert here.name == there.name
+    for file in ("metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "checkpoint-3/adapter.safetensors"):
+        assert (here / file).read_bytes() == (there / file).read_bytes(), file
+
+
+# What is wrong
+
+
+@pytest.fixture
+def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """`refused(*words)`: the one line about them, when nothing but it was left behind."""
+    import datasets
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def refuse(*words: str) -> str:
+        assert launch.main(tiny_words(*words)) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        assert printed.err.endswith("\n")
+        assert printed.err.count("\n") == 1, printed.err
+        assert not (tmp_path / "output").exists()
+        return printed.err.removeprefix("error: ").rstrip("\n")
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--maxx_steps 5", "--maxx_steps: no such option (did you mean --max_steps?)"),
+        ("--max_steps many", "--max_steps many: must be a whole number"),
+        ("--max_steps 0", "--max_steps 0: must be at least 1"),
+        ("--lr 0", "--lr 0.0: must be a positive number"),
+        ("--seed -1", "--seed -1: must be 0 or more"),
+        ("--batch_size 10", "--batch_size 10: must be a multiple of --num_generations 4"),
+        ("--num_generations 1", "--num_generations 1: a group needs at least 2 completions"),
+        ("--routing.mode exclusive", "--routing.mode exclusive: has no effect without --routing.enabled"),
+        ("--routing.enabled --adapter.kind lora", "--adapter.kind lora: routing needs dual_lora"),
+        ("--adapter.rank 4", "--adapter.rank 4: has no effect with --adapter.kind none"),
+        ("--sampling.top_k 5", "--sampling.top_k 5: must be 0"),
+        ("--sampling.top_p 0.9", "--sampling.top_p 0.9: must be 1"),
+        ("--sampling.temperature 0", "--sampling.temperature 0.0: must be above 0"),
+        ("--sampling.max_completion_length 57", "--sampling.max_completion_length 57: with prompts of up to 8 tokens it exceeds"),
+        ("--grpo.kl_estimator k1", "--grpo.kl_estimator k1: "),
+        ("--device tpu", "--device tpu: accepted are auto, cpu, cuda, cuda:NUMBER"),
+        ("--device cuda", "--device cuda: no CUDA device is available here"),
+        ("--reward happy_binari", "--reward happy_binari: "),
+        ("--reward happy_count(cap=0)", "--reward happy_count(cap=0): "),
+        ("--reward happy_count(cap", "--reward happy_count(cap: "),
+        ("--reward {components:[]}", "--reward "),
+        ("--reward {name:", "--reward"),
+        ("--env.detector unhappy", "--env.detector unhappy: "),
+        ("--env.detector happy_count(threshold=x)", "--env.detector happy_count(threshold=x): "),
+        ("--env.name songs", "--env.name songs: accepted are stories"),
+        ("--env.prompt_length 60", "--sampling.max_completion_length 12: with prompts of up to 60 tokens"),
+        (
+            "--env.prompt_length 500",
+            "--dataset nursery: the dataset's train split has no new story of at least",
+        ),
+        ("--env.num_prompts 1", "--dataset nursery: 1 prompts; one step needs 2"),
+        ("--text_column title", "--text_column title: the embedded dataset has the column story only"),
+        ("--model ./nowhere", "--model ./nowhere: no such folder; accepted are nursery, a local folder, or a hub id"),
+        ("--model nobody/nothing", "--model nobody/nothing: cannot be had from the Hugging Face hub"),
+        ("--dataset ./nowhere", "--dataset ./nowhere: no such folder"),
+        ("--dataset nobody/nothing", "--dataset nobody/nothing: cannot be had from the Hugging Face hub"),
+        ("--config nowhere.yaml", "--config nowhere.yaml: cannot be read: "),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_creates_nothing(refused: Callable[..., str], words: str, message: str):
+    assert refused(*words.split()).startswith(message)
+
+
+@pytest.mark.parametrize("option", ["--model", "--dataset"])
+def test_the_embedded_choice_is_named_where_the_hub_cannot_be_reached(refused: Callable[..., str], option: str):
+    assert refused(option, "nobody/nothing").endswith(f"the embedded choice is {option} nursery")
+
+
+def test_a_file_of_settings_is_checked_like_the_command_line(refused: Callable[..., str], tmp_path: Path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("routing: {enabled: true}\nbeta: -1\n")
+    assert refused("--config", str(file)) == "--beta -1.0: must be 0 or more"
+    file.write_text("max_step: 3\n")
+    assert refused("--config", str(file)).startswith(f"in {file}: --max_step: no such option")
+
+
+def without_a_tensor(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file(dict(list(weights.items())[1:]), folder / "model.safetensors")
+
+
+def with_config(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
+
+    return change
+
+
+MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "empty folder": (lambda f: [file.unlink() for file in f.iterdir()], "cannot be read"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "cannot be read"),
+    "weights cut": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-5]),
+        "cannot be read",
+    ),
+    "weights of something else": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x05pickle"), "cannot be read"),
+    "a tensor missing": (without_a_tensor, "its weights do not fit its config.json"),
+    "another shape": (with_config(hidden_size=32), "its weights do not fit its config.json"),
+    "another architecture": (with_config(model_type="gpt2"), "model_type 'gpt2' is not supported; supported: 'llama'"),
+    "config damaged": (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
+    "tokenizer damaged": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read"),
+    "tokenizer of another size": (with_config(vocab_size=4000), "its tokenizer has 4096 tokens, its weights 4000"),
+    "another EOS": (with_config(eos_token_id=17), "eos_token_id 17 is"),
+}
+
+
+@pytest.mark.parametrize("damage", MODELS)
+def test_an_unusable_model_folder_is_one_line(refused: Callable[..., str], model_folder: Path, tmp_path: Path, damage: str):
+    change, message = MODELS[damage]
+    copy = tmp_path / "copy"
+    shutil.copytree(model_folder, copy)
+    change(copy)
+    said = refused("--model", str(copy))
+    assert said.startswith(f"--model {copy}: ")
+    assert message in said
+
+
+STORY = "once there was a little cat who lived in a big house. {} was very happy."
+STORIES = [{"story": STORY.format(i)} for i in range(3)]
+LONG = [{"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")]
+DATASETS: dict[str, tuple[list[dict], list[dict], str]] = {
+    "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {} has the columns text"),
+    "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {} holds int there, not text"),
+    "nothing long enough": ([{"story": "the cat."}], LONG, "--dataset {}: the dataset's train split has no new story"),
+    "too few prompts": (LONG[:1], LONG[1:], "--dataset {}: 1 prompts; one step needs 2"),
+    "nothing to evaluate on": (LONG, LONG, "--dataset {}: the dataset's test split has no new story"),
+    "unknown words": (
+        [{"story": f"故 {word} little cat and the big dog was happy."} for word in ("the", "a", "and")],
+        LONG,
+        "--dataset {}: 12.5% of the train prompts' tokens are unknown to the tokenizer",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", DATASETS)
+def test_an_unusable_dataset_is_one_line(refused: Callable[..., str], tmp_path: Path, fault: str):
+    train, test, message = DATASETS[fault]
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    for name, rows in (("train", train), ("test", test)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert refused("--dataset", str(folder)).startswith(message.format(folder))
+
+
+def test_a_dataset_without_files_is_one_line(refused: Callable[..., str], tmp_path: Path):
+    assert refused("--dataset", str(tmp_path)).startswith(f"--dataset {tmp_path}: holds no train* file")
+
+
+def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    for name, rows in (("train", LONG[:4]), ("test", LONG[4:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"words": row["story"]}) + "\n" for row in rows))
+    assert launch.main(tiny_words("--dataset", str(folder), "--text_column", "words", "--max_steps", "2")) == 0
+    made_of = json.loads((only(tmp_path / "output") / "run.json").read_text())
+    assert (made_of["train_prompts"], made_of["eval_prompts"]) == (4, 2)
+    assert "4 prompts" in capsys.readouterr().err
+
+
+def test_a_run_that_exists_is_refused_and_a_folder_that_is_no_run_stays(
+    tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert launch.main(tiny_words("--max_steps", "1")) == 0
+    folder = only(tmp_path / "output")
+    capsys.readouterr()
+    assert launch.main(tiny_words("--max_steps", "1")) == 2
+    expected = f"error: --output_dir {folder.parent}: the run {folder.name} exists there; --overwrite replaces it\n"
+    assert capsys.readouterr() == ("", expected)
+    (folder / "config.yaml").unlink()
+    assert launch.main(tiny_words("--max_steps", "1", "--overwrite")) == 2
+    assert capsys.readouterr().err == f"error: --overwrite: {folder} is not a run's folder (no config.yaml in it), so it stays\n"
+    assert (folder / "metrics.jsonl").is_file()
+
+
+def test_where_nothing_can_be_written_is_one_line(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("")
+    assert launch.main(tiny_words("--output_dir", str(tmp_path / "file" / "out"))) == 2
+    assert capsys.readouterr() == ("", f"error: --output_dir {tmp_path}/file/out: cannot be written: Not a directory\n")
+
+
+def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        launch.main(["--help"])
+    assert stop.value.code == 0
+    assert "--routing.enabled" in capsys.readouterr().out
