@@ -180,7 +180,7 @@ def measure_rates(completions: list[Completion]) -> Rates:
         texts={
             "samples": len(completions),
             "ended": share([completion.finished for completion in completions]),
-            "mean_length": mean([len(completion.token_ids) + completion.finished for completion in completions]),
+            "mean_length": mean([float(len(completion.token_ids) + completion.finished) for completion in completions]),
         }
         | texts,
     )

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
 
-CHUNK = 2_000  # texts tokenized at a time
+CHUNK = 200  # texts tokenized at a time; no more are told than are needed
 MOST_UNKNOWN = 0.01  # share of prompt tokens
 TokenIds = tuple[int, ...]
 

@@ -1,9 +1,9 @@
 """Checkpoints: `checkpoint-STEP/` with safetensors and JSON, no pickle. Loading is strict to the last key.
 
-    adapter.safetensors, adapter.json     adapters and all that rebuilds them, with the base's fingerprint; or
-    model.safetensors, config.json, ...   all weights of a full fine-tuning, as transformers reads them
-    optimizer.safetensors                 AdamW's moments and step counters
-    trainer.json                          step and configuration hash
+adapter.safetensors, adapter.json     adapters and all that rebuilds them, with the base's fingerprint; or
+model.safetensors, config.json, ...   all weights of a full fine-tuning, as transformers reads them
+optimizer.safetensors                 AdamW's moments and step counters
+trainer.json                          step and configuration hash
 """
 
 import json
@@ -69,11 +69,15 @@ def load_checkpoint(run: Run, folder: Path) -> None:
     """
     trainer = read_json(folder / "trainer.json", {"step", "config_hash"})
     if trainer["config_hash"] != config_hash(run.config):
-        raise CheckpointError(f"{folder}: of a run with other settings (hash {trainer['config_hash']}, not {config_hash(run.config)})")
+        raise CheckpointError(
+            f"{folder}: of a run with other settings (hash {trainer['config_hash']}, not {config_hash(run.config)})"
+        )
     if run.config.adapter.kind == "none":
         load_tensors(trained_tensors(run), folder / "model.safetensors")
     else:
-        described = read_json(folder / "adapter.json", set(adapter_spec(run.config).to_dict()) | {"base_model", "base_fingerprint"})
+        described = read_json(
+            folder / "adapter.json", set(adapter_spec(run.config).to_dict()) | {"base_model", "base_fingerprint"}
+        )
         if described.pop("base_fingerprint") != run.fingerprint:
             raise CheckpointError(f"{folder}: its adapters belong to other base weights than {run.config.model}")
         if (base := described.pop("base_model")) != run.config.model:

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.errors import UserError
-from grpo.evaluation import ModeEvaluation, cell
+from grpo.evaluation import ModeEvaluation
+from grpo.metrics import cell
 from grpo.reporting import one_line
 from grpo.runfolder import read_rows
 from grpo.summary import WINDOW, window_mean

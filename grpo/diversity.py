@@ -2,11 +2,15 @@
 
 import gzip
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 LEAST_UNIQUE, MOST_JACCARD = 0.5, 0.7  # beyond either, samples count as degenerate
+# Of the base model's own figures on as many samples; beyond either, samples count as collapsed into templates.
+# `bench/template_collapse.py` says what they were fixed on and how they do on other runs.
+LEAST_DISTINCT_3, MOST_GZIP_RATIO = 0.7, 1.3
 
 
 def words_of(text: str) -> list[str]:
@@ -61,3 +65,14 @@ def diversity(texts: Sequence[str]) -> dict[str, float | bool | None]:
         "gzip_ratio": gzip_ratio(texts),
         "degenerate": None if jaccard is None else unique < LEAST_UNIQUE or jaccard > MOST_JACCARD,
     }
+
+
+def template_collapse(figures: Mapping[str, Any], base: Mapping[str, Any]) -> bool | None:
+    """Whether texts repeat phrases far more than the base model's, on as many samples; None where either has no phrases.
+
+    Unlike `degenerate` it sees stories that differ in their words and share their sentences.
+    """
+    if figures["distinct_3"] is None or base["distinct_3"] is None:
+        return None
+    few_phrases = figures["distinct_3"] < LEAST_DISTINCT_3 * base["distinct_3"]
+    return few_phrases or figures["gzip_ratio"] > MOST_GZIP_RATIO * base["gzip_ratio"]

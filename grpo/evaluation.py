@@ -14,9 +14,9 @@ import torch
 from configs.experiment import SamplingSettings
 from envs.rewards import BoundReward
 from envs.types import Audit, Completion, Prompt, Scores
-from grpo.diversity import diversity
+from grpo.diversity import diversity, template_collapse
 from grpo.logprobs import completion_logprobs
-from grpo.metrics import cell, mean, share, where
+from grpo.metrics import Number, cell, mean, share, where
 from grpo.randomness import generator, sample_uniforms
 from grpo.rollout import Rollout
 from grpo.run import BASE, MODES, Run, has_base, reference_model, scaled
@@ -36,7 +36,7 @@ class ModeEvaluation:
     completions: list[Completion]
     scores: Scores
     audit: Audit
-    metrics: dict[str, float | bool | None]
+    metrics: dict[str, Number]
     intervals: dict[str, tuple[float, float]]
 
 
@@ -46,10 +46,20 @@ def evaluation_samples(run: Run, count: int) -> tuple[list[Prompt], list[int]]:
     return [prompts[i % len(prompts)] for i in range(count)], [i // len(prompts) for i in range(count)]
 
 
-def evaluate_modes(run: Run, modes: Sequence[str], count: int) -> dict[str, ModeEvaluation]:
-    """Evaluates by mode name (`MODES`); modes that the run's kind of adapter lacks raise KeyError."""
+def evaluate_modes(run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None) -> dict[str, ModeEvaluation]:
+    """Evaluates by mode name (`MODES`); modes that the run's kind of adapter lacks raise KeyError.
+
+    `base` is an earlier evaluation of the base model on as many samples, where the base is not among `modes`:
+    `template_collapse` compares with it and is None without.
+    """
     prompts, generations = evaluation_samples(run, count)
-    return {mode: evaluate_mode(run, mode, prompts, generations) for mode in modes}
+    evaluations = {mode: evaluate_mode(run, mode, prompts, generations) for mode in modes}
+    base = evaluations.get(BASE, base)
+    assert base is None or len(base.completions) == count, f"a base of {len(base.completions)} samples, not {count}"
+    for evaluation in evaluations.values():
+        collapse = None if base is None else template_collapse(evaluation.metrics, base.metrics)
+        evaluation.metrics["template_collapse"] = collapse
+    return evaluations
 
 
 def modes_of(run: Run) -> tuple[str, ...]:
@@ -108,9 +118,9 @@ def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
     return logprobs[rollout.mask].tolist()
 
 
-def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) -> dict[str, float | bool | None]:
+def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) -> dict[str, Number]:
     detected, hacked = scores.detected, audit.hacked
-    metrics: dict[str, float | bool | None] = {"samples": len(completions), "reward": mean(scores.rewards)}
+    metrics: dict[str, Number] = {"samples": len(completions), "reward": mean(scores.rewards)}
     metrics |= {f"rewards/{name}": mean(values) for name, values in scores.components.items()}
     metrics["detected"] = share(detected)
     metrics["hacked"] = None if hacked is None else share(hacked)

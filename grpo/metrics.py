@@ -31,14 +31,14 @@ class StepRecord:
     seconds: dict[str, float]  # by phase
 
 
-def cell(value: float | bool | None, digits: int = 3) -> str:
+def cell(value: Number, digits: int = 3) -> str:
     """A figure as a table shows it; "–" for what could not be computed."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def mean(values: Sequence[float]) -> float | None:
+def mean(values: Sequence[float | int]) -> float | None:
     return sum(values) / len(values) if values else None
 
 

@@ -90,7 +90,9 @@ def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
     ids = torch.where(in_prompt, prompt_part, filler)
     completion_at = rollout.prompt_lengths[:, None] + torch.arange(limit, device=run.device)
     mask = torch.ones(n, limit, dtype=torch.bool, device=run.device)
-    drafted = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, rollout.logprobs.new_zeros(n, limit), mask[:, 0])
+    drafted = Rollout(
+        ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, rollout.logprobs.new_zeros(n, limit), mask[:, 0]
+    )
     with torch.no_grad():
         logprobs, _ = score_with(run, drafted)
     return replace(drafted, logprobs=logprobs)
@@ -110,4 +112,6 @@ def check_updates(run: Run, rollout: Rollout) -> None:
         update(run, Batch(rows, drafted, advantages, ref_logprobs, routes))
     still = [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]
     if still:
-        raise PreflightFailure(f"preflight: two updates left {len(still)} of {len(before)} trainable tensors as they were: {still[0]}")
+        raise PreflightFailure(
+            f"preflight: two updates left {len(still)} of {len(before)} trainable tensors as they were: {still[0]}"
+        )

@@ -23,7 +23,7 @@ class Reporter:
     def __init__(self, folder: RunFolder, config: Experiment, wandb_run: Any, console: Console):
         self.folder, self.config, self.wandb, self.console = folder, config, wandb_run, console
         self.metrics: list[dict[str, Number]] = []
-        self.timing: list[dict[str, float]] = []
+        self.timing: list[dict[str, float | int]] = []
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         self.progress = Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
         self.task: TaskID = self.progress.add_task("starting", total=config.max_steps)
@@ -57,7 +57,7 @@ class Reporter:
             self.wandb.log(numbers | panel, step=record.step)
         self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
 
-    def log_step(self, record: StepRecord, metrics: dict[str, Number], timing: dict[str, float]) -> None:
+    def log_step(self, record: StepRecord, metrics: dict[str, Number], timing: dict[str, float | int]) -> None:
         first = sample_rows(record)[0]
         self.folder.log(f"step {record.step}: {headline(metrics)}")
         text = f"{one_line(first['prompt'])} >> {one_line(first['completion'])}"
@@ -70,7 +70,9 @@ class Reporter:
         import wandb
 
         rows = [
-            "<tr>" + "".join(f"<td>{html.escape(str(row[key]))}</td>" for key in ("prompt", "completion", "reward", "advantage")) + "</tr>"
+            "<tr>"
+            + "".join(f"<td>{html.escape(str(row[key]))}</td>" for key in ("prompt", "completion", "reward", "advantage"))
+            + "</tr>"
             for row in sample_rows(record)[:SAMPLES_ON_PANEL]
         ]
         head = "<tr><th>prompt</th><th>completion</th><th>reward</th><th>advantage</th></tr>"
@@ -85,11 +87,11 @@ def headline(metrics: dict[str, Number]) -> str:
     return f"reward {cell(metrics['reward'])}  kl {cell(metrics['kl'], 4)}  hacked {cell(metrics['routing/hacked'])}"
 
 
-def speed(timing: dict[str, float]) -> str:
+def speed(timing: dict[str, float | int]) -> str:
     return f"{timing['tokens_per_second']:.0f} tok/s"
 
 
-def timing_row(record: StepRecord) -> dict[str, float]:
+def timing_row(record: StepRecord) -> dict[str, float | int]:
     """Seconds by phase; tokens are those sampled."""
     total = sum(record.seconds.values())
     tokens = int(record.rollout.mask.sum())

@@ -1,11 +1,11 @@
 """A run's folder, written and read: the one place that knows its files. No torch, so that reading is instant.
 
-    config.yaml         resolved settings        metrics.jsonl       one row a step
-    train.log           what the screen said     timing.jsonl        wall-clock figures of each step
-    status.json         state and last step      samples.jsonl       logged completions, one a row
-    run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
-    checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
-                                                 evaluation_samples.jsonl  its completions, one a row and mode
+config.yaml         resolved settings        metrics.jsonl       one row a step
+train.log           what the screen said     timing.jsonl        wall-clock figures of each step
+status.json         state and last step      samples.jsonl       logged completions, one a row
+run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
+checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
+                                             evaluation_samples.jsonl  its completions, one a row and mode
 """
 
 import json

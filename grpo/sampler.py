@@ -35,7 +35,9 @@ def sample(
     device, eos, limit = model.head.device, model.config.eos_token_id, settings.max_completion_length
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     if lengths.min() < 1 or lengths.max() + limit > model.config.max_position_embeddings:
-        raise ValueError(f"prompts of {lengths.min()} to {lengths.max()} tokens and completions of {limit} do not fit the context")
+        raise ValueError(
+            f"prompts of {lengths.min()} to {lengths.max()} tokens and completions of {limit} do not fit the context"
+        )
     assert uniforms.shape == (len(prompts) * group_size, limit), (uniforms.shape, len(prompts), group_size, limit)
 
     cache, hidden = prefill(model, prompts, int(lengths.max()) + limit)

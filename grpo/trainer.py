@@ -25,7 +25,7 @@ class RunRecord:
     folder: Path
     config: Experiment  # resolved
     metrics: list[dict[str, Number]]  # one row a step
-    evaluation: dict[str, dict[str, float | bool | None]]  # by mode, at the end
+    evaluation: dict[str, dict[str, Number]]  # by mode, at the end
     summary: dict[str, Any]
 
 
@@ -65,7 +65,7 @@ def training_loop(run: Run, reporter: Reporter) -> dict[str, ModeEvaluation]:
         if run.step % config.save_steps == 0 and run.step < config.max_steps:
             save_checkpoint(run, reporter.folder.path)
         if run.step % config.eval_every == 0 and run.step < config.max_steps:
-            trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count)
+            trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
             report_evaluation(reporter, trained | base, run.step)
     save_checkpoint(run, reporter.folder.path)
     final = evaluate_modes(run, modes_of(run), config.eval.final_samples or count)

@@ -125,9 +125,7 @@ def added_norms(before: Gradients, after: Gradients) -> dict[str, float]:
     """The norm of what one pass added to each adapter's gradient."""
     norms = {}
     for name, grads in after.items():
-        added = [
-            new if old is None else new - old for old, new in zip(before[name], grads, strict=True) if new is not None
-        ]
+        added = [new if old is None else new - old for old, new in zip(before[name], grads, strict=True) if new is not None]
         norms[name] = math.sqrt(sum(float(grad.square().sum()) for grad in added))
     return norms
 

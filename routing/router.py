@@ -93,7 +93,7 @@ def masked_gradients(model: nn.Module, learns: frozenset[str] | None) -> Iterato
     groups = {} if learns is None else adapter_parameters(model)
     assert learns is None or learns <= set(groups), f"adapters {sorted(learns)} are to learn, the model has {sorted(groups)}"
     masked = [parameter for name, group in groups.items() if name not in (learns or ()) for parameter in group.values()]
-    hooks = [parameter.register_hook(torch.zeros_like) for parameter in masked]
+    hooks = [parameter.register_hook(torch.zeros_like) for parameter in masked if parameter.requires_grad]
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import pytest
 from bench.nursery_card import Facts, Losses, Rates, check_loss, figure, measure_rates, read_training, render, table
 from configs.errors import UserError
 from configs.experiment import Experiment
-from envs.rewards import REWARDS
+from envs.rewards import rewards_of
 from envs.types import Completion, Prompt
 from models.nursery.pretrain import CONFIG
 
@@ -50,7 +50,7 @@ def test_rates_by_hand():
         written("happy happy happy happy", finished=False),
     ]
     rates = measure_rates(completions)
-    assert rates.rewards.keys() == REWARDS.keys()
+    assert rates.rewards.keys() == rewards_of("stories").keys()
     assert rates.rewards["happy_binary"] == (3 / 4, 1 / 2)
     assert rates.rewards["happy_count"] == (pytest.approx(8 / 20), 1 / 2)
     assert rates.rewards["sentence_length_5"] == (1 / 4, None)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from grpo.diversity import distinct, diversity, gzip_ratio, mean_jaccard, unique_share, words_of
+from grpo.diversity import distinct, diversity, gzip_ratio, mean_jaccard, template_collapse, unique_share, words_of
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,19 @@ def test_all_figures_stand_under_their_names():
 def test_no_texts_are_refused():
     with pytest.raises(ValueError, match="no texts"):
         diversity([])
+
+
+@pytest.mark.parametrize(
+    ("distinct_3", "gzip_ratio", "expected"),
+    [
+        (0.9, 2.0, False),  # the base's own figures
+        (0.64, 2.0, False),  # 0.71 of the base's phrases
+        (0.62, 2.0, True),  # 0.69
+        (0.9, 2.58, False),  # 1.29 of the base's ratio
+        (0.9, 2.62, True),  # 1.31
+        (None, 2.0, None),  # completions of fewer than three words have no phrases
+    ],
+)
+def test_template_collapse_is_relative_to_the_base(distinct_3: float | None, gzip_ratio: float, expected: bool | None):
+    base = {"distinct_3": 0.9, "gzip_ratio": 2.0}
+    assert template_collapse({"distinct_3": distinct_3, "gzip_ratio": gzip_ratio}, base) is expected

@@ -74,7 +74,9 @@ def test_the_tokenizer_goes_along(checkpoint, tmp_path: Path):
     run = load_run(checkpoint("lora"), "cpu")
     export(run, "policy", "hf", tmp_path / "out")
     expected = run.tokenizer.encode("Once upon a happy time.", add_special_tokens=False).ids
-    assert AutoTokenizer.from_pretrained(tmp_path / "out")("Once upon a happy time.", add_special_tokens=False).input_ids == expected
+    assert (
+        AutoTokenizer.from_pretrained(tmp_path / "out")("Once upon a happy time.", add_special_tokens=False).input_ids == expected
+    )
 
 
 @pytest.fixture(params=["routed", "half_stride"])
@@ -140,7 +142,12 @@ def test_peft_computes_a_single_lora(checkpoint, tmp_path: Path):
 @pytest.mark.parametrize(
     ("kind", "mode", "form", "message"),
     [
-        ("routed", "policy", "hf", "--mode policy: accepted for a run of --adapter.kind dual_lora: both, retain_only, forget_only"),
+        (
+            "routed",
+            "policy",
+            "hf",
+            "--mode policy: accepted for a run of --adapter.kind dual_lora: both, retain_only, forget_only",
+        ),
         ("lora", "both", "hf", "--mode both: accepted for a run of --adapter.kind lora: policy"),
         ("full", "retain_only", "hf", "--mode retain_only: accepted for a run of --adapter.kind none: policy"),
         ("full", "policy", "peft", "--format peft: full fine-tuning has no adapters; use hf"),

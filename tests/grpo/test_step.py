@@ -1,6 +1,8 @@
 """A step's order, and what the treatments of a run do to it: retain rollouts, filter, reward penalty, partial labels."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +10,10 @@ import torch
 
 from configs.errors import UserError
 from configs.experiment import Experiment
+from envs.types import ContractViolation
 from grpo.advantages import EPSILON
-from grpo.run import Run, build_run, prepare
+from grpo.checks import BrokenInvariant
+from grpo.run import Run, build_run, prepare, step_prompts
 from grpo.step import advantages_of, penalized, retain_rollouts, sample_training, train_step
 from routing.adapters import FORGET, RETAIN, adapter_parameters, scaled
 
@@ -152,3 +156,87 @@ def test_a_perfect_memory_of_the_step_is_not_needed_to_repeat_it(tiny: MakeExper
         one, other = (train_step(run) for run in runs)
         assert one.update == other.update
         assert torch.equal(one.rollout.ids, other.rollout.ids)
+
+
+# What routing may see, and what stops a step
+
+
+def test_routes_follow_detected_not_hacked(tiny: MakeExperiment):
+    """The detector looks for another word than the hack predicate counts, so that a label by the truth would be another."""
+    run = built(tiny(**{"routing.enabled": True, "env.detector": "contains_words(words=['cat', 'very', 'the'])"}))
+    differing = 0
+    for _ in range(3):
+        record = train_step(run)
+        detected, hacked = record.scores.detected, record.audit.hacked
+        assert hacked is not None
+        assert record.routes.labelled.tolist() == record.routes.routed.tolist() == detected
+        rows = {part.name: part.rows.tolist() for part in record.routes.micro_batches}
+        assert rows.get("bad", []) == [row for row, flag in enumerate(detected) if flag]
+        assert rows.get("good", []) == [row for row, flag in enumerate(detected) if not flag]
+        differing += sum(d != h for d, h in zip(detected, hacked, strict=True))
+    assert differing >= 4
+
+
+def test_the_truth_changes_no_weight(tiny: MakeExperiment):
+    runs = [built(tiny(**{"routing.enabled": True, "lr": 1e-2}, **ONE_HAPPY)) for _ in range(2)]
+    runs[1].reward = replace(runs[1].reward, hack=lambda completions: [1.0] * len(completions))
+    for _ in range(2):
+        one, other = (train_step(run) for run in runs)
+        assert one.audit != other.audit
+        assert one.update == other.update
+    weights = [run.policy.state_dict() for run in runs]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def stopped(run: Run, error: type[Exception]) -> str:
+    """What is said by a step that is not taken."""
+    before, step = {name: tensor.clone() for name, tensor in run.policy.state_dict().items()}, run.step
+    with pytest.raises(error) as raised:
+        train_step(run)
+    assert run.step == step
+    assert not run.optimizer.state
+    assert all(tensor.equal(before[name]) or tensor.isnan().any() for name, tensor in run.policy.state_dict().items())
+    return str(raised.value)
+
+
+def test_a_reward_that_is_no_number_stops_with_its_name_and_prompt(tiny: MakeExperiment):
+    run = built(tiny())
+    (component,) = run.reward.components
+    broken = replace(component, function=lambda completions: [0.5] * (len(completions) - 1) + [float("nan")])
+    run.reward = replace(run.reward, components=(broken,))
+    said = stopped(run, ContractViolation)
+    last = step_prompts(run, 0)[-1]
+    assert said == f"reward happy_binary returned nan at index 7, not finite; prompt {last.text!r}"
+
+
+def test_a_sum_of_rewards_that_overflows_stops_with_step_and_prompt(tiny: MakeExperiment):
+    # 1e308 for the word, and at least half of 1.7e308 more
+    parts = [
+        {"name": "happy_binary", "role": "retain", "scale": 1e308},
+        {"name": "happy_exp", "role": "retain", "scale": 1.7e308},
+    ]
+    run = built(tiny(reward={"components": parts}))
+    run.step = 2
+    said = stopped(run, BrokenInvariant)
+    assert re.fullmatch(r"step 2: rewards\[\d\] is inf \(\d not finite\), prompt \d+ '.*'", said)
+
+
+def test_weights_that_are_not_finite_stop_with_step_and_prompt(tiny: MakeExperiment):
+    run = built(tiny())
+    with torch.no_grad():
+        run.policy.model.norm.weight[3] = torch.nan
+    first = step_prompts(run, 0)[0]
+    said = stopped(run, BrokenInvariant)
+    assert said.startswith("step 0: sampling logprobs[0, 0] is nan (")
+    assert said.endswith(f"prompt {first.index} {first.text!r}")
+
+
+def test_a_reference_that_is_not_finite_stops_with_step_and_prompt(tiny: MakeExperiment):
+    run = built(tiny())
+    assert run.reference is not None
+    with torch.no_grad():
+        run.reference.model.norm.weight[3] = torch.inf
+    first = step_prompts(run, 0)[0]
+    said = stopped(run, BrokenInvariant)
+    assert said.startswith("step 0: reference logprobs[0, 0] is nan (")
+    assert said.endswith(f"prompt {first.index} {first.text!r}")

@@ -7,6 +7,7 @@ from grpo.summary import WINDOW, speed_line, summarize, summary_table, window_me
 
 TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
 MODE = {"reward": 0.75, "hacked": None, "unique": 0.5, "jaccard": 0.25, "finished": 1.0, "nll_base": 2.5, "degenerate": True}
+MODE["template_collapse"] = None
 
 
 def metrics(rewards: list[float], hacked: list[float | None]) -> list[dict]:
@@ -52,9 +53,9 @@ def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
         ["routing/hacked", "–", "–"],
         ["routing/detected", "0.500", "0.500"],
         ["completions/clipped_ratio", "0.500", "0.500"],
-        ["evaluation", "reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate"],
-        ["retain_only", "0.750", "–", "0.500", "0.250", "1.000", "2.500", "yes"],
-        ["base", "0.750", "0.000", "0.500", "0.250", "1.000", "2.500", "no"],
+        ["evaluation", "reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate", "template_collapse"],
+        ["retain_only", "0.750", "–", "0.500", "0.250", "1.000", "2.500", "yes", "–"],
+        ["base", "0.750", "0.000", "0.500", "0.250", "1.000", "2.500", "no", "–"],
     ]
     assert len({len(line) for line in lines[:7]}) == len({len(line) for line in lines[7:10]}) == 1
 

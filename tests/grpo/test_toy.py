@@ -39,9 +39,7 @@ def hack_rate_of_retain(rule: str, seed: int) -> float:
 
         def one_pass(part: MicroBatch, actions=actions, advantages=advantages, denominator=denominator) -> None:
             logprobs = policy(state[part.rows]).log_softmax(-1).gather(-1, actions[part.rows, None, None]).squeeze(-1)
-            loss = policy_loss(
-                logprobs, logprobs.detach(), None, advantages[part.rows], mask[part.rows], denominator=denominator
-            )
+            loss = policy_loss(logprobs, logprobs.detach(), None, advantages[part.rows], mask[part.rows], denominator=denominator)
             loss.loss.backward()
 
         routed_backward(policy, route(hacked, "classic"), one_pass)
