@@ -100,9 +100,9 @@ def print_tables(folders: dict[str, list[Path]]) -> None:
             found = verdict(runs)
             low, high = found["interval"]  # type: ignore[misc]
             print(
-                f"{kind}: ablating forget takes the hack rate down by {found['hack removed']:.3f} (95 % interval {low:.3f} to {high:.3f}), "
-                f"keeps {found['task kept']:.0%} of the task reward; forget alone hacks {found['forget - retain hack']:+.3f} "
-                f"against retain alone: {'passes' if found['passes'] else 'does not pass'}"
+                f"{kind}: ablating forget takes {found['hack removed']:.3f} off the hack rate (95 % interval {low:.3f} to "
+                f"{high:.3f}), keeps {found['task kept']:.0%} of the task reward; forget alone hacks "
+                f"{found['forget - retain hack']:+.3f} against retain alone: {'passes' if found['passes'] else 'does not pass'}"
             )
 
 

@@ -9,6 +9,8 @@ import copy
 from dataclasses import replace
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from grpo.checks import LARGEST_LOGP_DIFFERENCE, BrokenInvariant
 from grpo.logprobs import completion_logprobs
@@ -20,6 +22,7 @@ from grpo.step import reference_logprobs, routing_mode
 from grpo.update import Batch, update
 from routing.router import route
 
+FEW = 8  # rows that say as much as a whole batch, where memory is not the question
 LEAST_EOS = 1e-3  # expected number of EOS in a completion, below which it counts as out of reach
 
 
@@ -34,8 +37,9 @@ def preflight(run: Run) -> None:
     rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=at_peak)
     try:
         rollout = rehearse_sampling(rehearsal)
-        check_agreement(rehearsal, rollout)
-        check_eos(rehearsal, rollout)
+        few = rollout.rows(first_rows(rollout))
+        check_agreement(rehearsal, few)
+        check_eos(rehearsal, few)
         check_updates(rehearsal, rollout)
     except torch.OutOfMemoryError as error:
         raise PreflightFailure(f"preflight: a step does not fit into the memory of {run.config.device}: {error}") from error
@@ -51,13 +55,17 @@ def rehearse_sampling(run: Run) -> Rollout:
     return sample(run.policy, [prompt.token_ids for prompt in prompts], run.group, uniforms, settings)
 
 
+def first_rows(rollout: Rollout) -> Int[Tensor, " few"]:
+    return torch.arange(min(FEW, len(rollout)), device=rollout.ids.device)
+
+
 @torch.no_grad()
 def check_agreement(run: Run, rollout: Rollout) -> None:
     logprobs, _ = score_with(run, rollout)
     largest = (logprobs - rollout.logprobs).abs().max().item()
     if not largest <= LARGEST_LOGP_DIFFERENCE:
         raise PreflightFailure(
-            f"preflight: sampler and scorer differ by {largest:.3g} nats on one token; at most {LARGEST_LOGP_DIFFERENCE} is rounding"
+            f"preflight: sampler and scorer differ by {largest:.3g} nats on a token; up to {LARGEST_LOGP_DIFFERENCE} is rounding"
         )
 
 
@@ -99,15 +107,17 @@ def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
 
 
 def check_updates(run: Run, rollout: Rollout) -> None:
-    """Every other sample is labelled bad, every other pair of samples punished."""
+    """Every other sample is labelled bad, every other pair of samples punished. The first update is on the whole batch,
+    so that it needs the memory of a step; the second on a few rows.
+    """
     tensors = {name: p for group in trained_groups(run.policy).values() for name, p in group.items()}
     before = {name: parameter.detach().clone() for name, parameter in tensors.items()}
-    rows = [prompt for prompt in step_prompts(run, 0) for _ in range(run.group)]
-    number = torch.arange(len(rows), device=run.device)
-    advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
-    routes = route(number % 2 == 1, routing_mode(run.config))
-    for _ in range(2):
-        drafted = longest_rollout(run, rollout)
+    prompts = [prompt for prompt in step_prompts(run, 0) for _ in range(run.group)]
+    for part in (rollout, rollout.rows(first_rows(rollout))):
+        drafted, rows = longest_rollout(run, part), prompts[: len(part)]
+        number = torch.arange(len(rows), device=run.device)
+        advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
+        routes = route(number % 2 == 1, routing_mode(run.config))
         ref_logprobs = reference_logprobs(run, drafted, rows) if run.config.beta else None
         update(run, Batch(rows, drafted, advantages, ref_logprobs, routes))
     still = [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]

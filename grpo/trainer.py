@@ -34,8 +34,11 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     config = prepare(experiment)
     path = config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
     check_free(path, config.overwrite)
-    run = build_run(config)
-    preflight(run)
+    console = default_console(quiet)
+    with console.status("loading the model and the prompts"):
+        run = build_run(config)
+    with console.status("rehearsing a step"):
+        preflight(run)
     folder = create(path, to_dict(config), made_of(run), config.overwrite)
     folder.status("running", run.step)
     try:
@@ -94,6 +97,6 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     write_json(folder.path / "summary.json", summary)
     reporter.say(summary_table(summary))
     reporter.show(speed_line(reporter.timing))
-    reporter.say(f'{folder.path}\nnext: grep "\\[Sample @" {folder.path}/train.log | tail -5')
+    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/checkpoint-{run.step}")
     folder.status("finished", run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)

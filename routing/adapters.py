@@ -61,11 +61,13 @@ class LoRALinear(nn.Module):
         self.B = nn.ParameterDict({name: nn.Parameter(new(base.out_features, rank)) for name, rank in ranks.items()})
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.base(x)
-        for name, scale in self.scales.items():
-            if scale:
-                y = y + F.linear(F.linear(x, self.A[name]), self.B[name]) * (scale * self.gains[name])
-        return y
+        active = [name for name, scale in self.scales.items() if scale]
+        if not active:
+            return self.base(x)
+        # Side by side they are one adapter of all ranks together: two products for both, and one sum of x's length.
+        down = torch.cat([self.A[name] for name in active])
+        up = torch.cat([self.B[name] * (self.scales[name] * self.gains[name]) for name in active], dim=1)
+        return self.base(x) + F.linear(F.linear(x, down), up)
 
 
 class DualLoRALinear(LoRALinear):

@@ -39,7 +39,7 @@ FINISHED = {
     "routed": {"reward": "sentence_length_5_with_happy", "routing.enabled": True, "lr": 0.05, "eval_every": 1, "save_steps": 2},
     "half_stride": {"adapter.kind": "dual_lora", "adapter.stride": 2, "adapter.alpha": 6.0, "adapter.retain_rank": 3, "lr": 0.05},
     "lora": {"adapter.kind": "lora", "lr": 0.05},
-    "full": {"beta": 0.0, "lr": 0.02, "reward": "sentence_length_5"},
+    "full": {"beta": 0.0, "lr": 0.02},
 }
 
 

@@ -315,6 +315,20 @@ def test_a_run_s_config_file_starts_the_same_experiment_again(file, asked: Exper
     assert resolve(again, cuda_available=False) == resolved
 
 
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.name for path in SHIPPED])
+def test_the_files_in_configs_are_experiments(path: Path):
+    assert resolve(launch("--config", str(path)), cuda_available=False) != resolve(Experiment(), cuda_available=False)
+
+
+def test_the_real_model_is_one_of_them():
+    assert launch("--config", str(next(path for path in SHIPPED if path.stem == "simplestories"))).model == (
+        "SimpleStories/SimpleStories-1.25M"
+    )
+
+
 # Help
 
 

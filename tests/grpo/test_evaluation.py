@@ -226,7 +226,7 @@ def test_what_cannot_be_computed_is_none_and_never_zero(detected: list[bool], ha
 def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: MakeExperiment):
     run = built(tiny(reward="sentence_length_5", beta=0.0))
     evaluation = evaluate_modes(run, ["policy"], 8)["policy"]
-    none = {"hacked", "hacked_undetected", "detector_precision", "detector_recall", "nll_base", "kl_to_base"}
+    none = {"hacked", "hacked_undetected", "detector_precision", "detector_recall", "nll_base", "kl_to_base", "template_collapse"}
     assert {name for name, value in evaluation.metrics.items() if value is None} == none
     assert "hacked" not in evaluation.intervals
     shown = dict(zip(*(line.split() for line in table({"policy": evaluation}, 5).splitlines()[1:]), strict=True))

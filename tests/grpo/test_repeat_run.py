@@ -34,8 +34,8 @@ def texts_of(_dataset: str, _column: str) -> Callable[[str], Iterator[str]]:
 def words_for(folder: Path, output: Path) -> list[str]:
     settings = {
         "model": folder, "output_dir": output, "device": "cpu", "wandb.mode": "disabled", "max_steps": 2, "batch_size": 16,
-        "num_generations": 4, "sampling.max_completion_length": 24, "env.eligible_fraction": 0.5, "eval.num_prompts": 8,
-        "eval.final_samples": 0,
+        "num_generations": 4, "sampling.max_completion_length": 24, "sampling.temperature": 0.5, "env.num_prompts": 8,
+        "env.eligible_fraction": 0.5, "eval.num_prompts": 8, "eval.final_samples": 0,
     }  # fmt: skip
     return [*COMMAND, "--log_all_samples", *(f"--{name}={value}" for name, value in settings.items())]
 

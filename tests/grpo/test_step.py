@@ -48,7 +48,7 @@ def test_first_rollout_and_labels_are_those_of_the_routed_twin(tiny: MakeExperim
     # labels.* belong to runs with adapters; the full run is compared on the rollout alone.
     labels = {} if control == "full fine-tuning" else {"labels.fraction": 0.5, "labels.noise": 0.3}
     routed = train_step(built(tiny(**{"routing.enabled": True, "lr": 1e-3}, **ONE_HAPPY, **labels)))
-    other = train_step(built(tiny(**CONTROLS[control], **{"lr": 1e-3}, **ONE_HAPPY, **labels)))
+    other = train_step(built(tiny(**CONTROLS[control], lr=1e-3, **ONE_HAPPY, **labels)))
     assert torch.equal(routed.rollout.ids, other.rollout.ids)
     assert torch.equal(routed.rollout.logprobs, other.rollout.logprobs)
     assert routed.scores == other.scores
