@@ -197,8 +197,7 @@ HEADER = """
 language: en
 library_name: transformers
 pipeline_tag: text-generation
-license: other
-license_name: as-the-repository
+license: mit
 tags: [llama, wordpiece, stories, synthetic-text]
 ---
 
@@ -214,7 +213,7 @@ corpus is synthetic, told by a generator of this repository's own writing (`mode
 `skeletons/`, words in `lexicon.txt`), and much narrower than text that people or large models write. It knows no facts,
 follows no instructions and answers no questions. Findings about it are to be checked on a real model.
 
-Licence: that of the repository, for the weights, the tokenizer and the corpus alike.
+Licence: MIT, as the repository, for the weights, the tokenizer and the corpus alike.
 """
 
 

@@ -65,7 +65,7 @@ def test_a_run_from_the_command_line_to_its_summary(
         assert text in log
         assert text in screen
     assert f"device cpu, adapter {'dual_lora' if 'both' in modes else kind.replace('full', 'none')}, lr " in log[0]
-    assert screen[-2:] == log[-2:] == [str(folder), f'next: grep "\\[Sample @" {folder}/train.log | tail -5']
+    assert screen[-2:] == log[-2:] == [str(folder), f"next: uv run evaluate.py --model_path {folder}/checkpoint-3"]
     assert any(line.startswith("step 2: reward ") and line.endswith(" tok/s") for line in screen)
 
 

@@ -7,7 +7,7 @@ from models.nursery.generator import stories
 
 @pytest.fixture(scope="session")
 def train_sample() -> list[str]:
-    return list(stories("train", 6_000))
+    return list(stories("train", 4_000))
 
 
 @pytest.fixture(scope="session")

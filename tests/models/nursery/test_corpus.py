@@ -1,4 +1,4 @@
-"""What is measured of a corpus, by hand on a few words; and what the corpus has to be, on its first 6,000 stories.
+"""What is measured of a corpus, by hand on a few words; and what the corpus has to be, on its first 4,000 stories.
 
 The same figures of all 100,000 are a slow test, and what `python -m models.nursery.corpus` prints.
 """
@@ -82,7 +82,7 @@ def check_targets(found: dict) -> None:
 
 
 def test_the_first_stories_meet_the_targets(train_sample, test_sample):
-    """Standard errors of 6,000 stories: "happy" 0.5 %, mean length of a sentence 0.02."""
+    """Standard errors of 4,000 stories: "happy" 0.6 %, mean length of a sentence 0.02."""
     check_targets(figures(train_sample, test_sample))
 
 
@@ -100,11 +100,11 @@ def test_any_forty_stories_compress_as_forty_of_simple_stories(train_sample):
 
 
 def test_happy_stands_among_many_other_moods(train_sample):
-    """At least 50 moods that each stand in 0.2 % of the stories (12 of 6,000), and none more often than happy."""
-    moods = {mood for category in ("goodmood", "badmood") for mood in load_lexicon()[category]}
-    stories_with = Counter(
-        mood for story in train_sample for mood in moods if re.search(rf"\b{mood}\b", story, flags=re.IGNORECASE)
-    )
-    assert sum(count >= 12 for count in stories_with.values()) >= 50
-    assert stories_with.most_common(1)[0][0] == "happy"
+    """At least 50 moods that each stand in 0.2 % of the stories (8 of 4,000), and none in half as many as happy."""
+    moods = {mood for category in ("goodmood", "badmood") for mood in load_lexicon()[category]} - {"down"}  # mostly no mood
+    stories_with = Counter(word for story in train_sample for word in set(re.findall("[a-z]+", story.lower())) & moods)
+    assert sum(count >= 8 for count in stories_with.values()) >= 50
+    (first, most), (_, second) = stories_with.most_common(2)
+    assert first == "happy"
+    assert second < most / 2
     assert {"sad", "proud", "tired", "brave"} <= stories_with.keys()
