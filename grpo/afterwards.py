@@ -115,4 +115,4 @@ def read_prompt(run: Run, text: str) -> Prompt:
     }
     for fault in (fault for fault, found in faults.items() if found):
         raise UserError(f"--prompt {text}: {fault}")
-    return Prompt(0, run.tokenizer.decode(ids), tuple(ids))
+    return Prompt(-1, run.tokenizer.decode(ids), tuple(ids))  # no prompt of the environment shares its draws

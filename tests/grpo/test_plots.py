@@ -47,7 +47,7 @@ def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def curves(axes) -> dict[str, list[tuple[float, float]]]:
-    return {str(line.get_label()): list(zip(*map(np.ndarray.tolist, line.get_data()), strict=True)) for line in axes.lines}
+    return {str(line.get_label()): list(map(tuple, np.asarray(line.get_data()).T.tolist())) for line in axes.lines}
 
 
 def test_curves_hold_the_rows_of_their_mode(draw):
