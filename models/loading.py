@@ -6,6 +6,7 @@ Nothing falls back on anything: what cannot be had is a UserError that names it.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,8 +164,24 @@ def load_rows(dataset: str, split: str):
         if empty := [file.name for file in files if not file.stat().st_size]:
             raise UserError(f"--dataset {dataset}: {empty[0]} is empty")
         kind = TEXT_FILES[files[0].suffix]
-        return datasets.load_dataset(kind, data_files={split: [str(file) for file in files]}, split=split)
+        with no_progress_bars():
+            return datasets.load_dataset(kind, data_files={split: [str(file) for file in files]}, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         unread = f"--dataset {dataset}: cannot be read: {error.__cause__ or error}"
         reason = unread if path.is_dir() else unreachable("--dataset", dataset, error)
         raise UserError(" ".join(reason.split())) from error
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """A local folder is read in a moment; what is wrong with it is to stand alone on the screen."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

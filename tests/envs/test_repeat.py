@@ -143,8 +143,8 @@ def test_equal_arguments_give_equal_prompts_and_more_prompts_begin_with_the_fewe
 
 
 def test_no_triple_comes_twice_and_an_eighth_is_held_out():
-    """The held-out share of the 4,060 triples of 30 words has a standard deviation of 0.0052; 2.5 of them are let pass, so
-    that shares of 1/7 and 1/9 fail."""
+    """The held-out share of the 4,060 triples of 30 words has a standard deviation of 0.0052; 2.5 of them are let pass;
+    shares of 1/6 and of 1/11 are off by 8 and by 6."""
     environment = build(texts_of(*WORDS[:30]), num_prompts=10**6, num_eval_prompts=10**6)
     every = triples(prompts_of(environment))
     assert len(set(every)) == len(every) == 4_060  # 30 * 29 * 28 / 6

@@ -19,7 +19,7 @@ GROUP, STEPS, LR = 16, 600, 0.1
 BASE_RATE = 1 / ACTIONS
 
 
-def hack_rate_of_retain(rule: str, seed: int) -> float:
+def hack_rate_of_retain(rule: str, seed: int, steps: int = STEPS) -> float:
     torch.manual_seed(seed)
     base = nn.Linear(2, ACTIONS, bias=False).double()
     nn.init.zeros_(base.weight)
@@ -30,7 +30,7 @@ def hack_rate_of_retain(rule: str, seed: int) -> float:
     optimizer = torch.optim.Adam([*policy.A.parameters(), *policy.B.parameters()], lr=LR)
     state = torch.ones(GROUP, 1, 2, dtype=torch.float64)
     mask = torch.ones(GROUP, 1, dtype=torch.bool)
-    for _ in range(STEPS):
+    for _ in range(steps):
         with torch.no_grad():
             actions = torch.distributions.Categorical(logits=policy(state[:, 0])).sample()
         hacked = actions == HACK
@@ -58,4 +58,4 @@ def test_group_advantages_push_retain_into_the_hack(seed: int):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_good_samples_compared_with_good_ones_leave_retain_at_its_base_rate(seed: int, rule: str):
     # All good samples earn the same, so their advantages are exact zeros and retain does not move at all.
-    assert hack_rate_of_retain(rule, seed) == pytest.approx(BASE_RATE, abs=1e-12)
+    assert hack_rate_of_retain(rule, seed, steps=100) == pytest.approx(BASE_RATE, abs=1e-12)

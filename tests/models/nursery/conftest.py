@@ -12,4 +12,4 @@ def train_sample() -> list[str]:
 
 @pytest.fixture(scope="session")
 def test_sample() -> list[str]:
-    return list(stories("test", 400))
+    return list(stories("test", 100))
