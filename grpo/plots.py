@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from grpo.runfolder import write_whole
 
 # Okabe and Ito's colours, told apart by colour-blind readers too, each with a marker of its own.
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "both": {"color": "#0072B2", "marker": "o"},
     "policy": {"color": "#0072B2", "marker": "o"},
     "retain_only": {"color": "#009E73", "marker": "s"},
@@ -30,7 +30,7 @@ def plot_modes(rows: Sequence[dict[str, Any]], title: str, step: int, path: Path
     figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (name, label) in zip(axes, panels.items(), strict=True):
-        for mode in dict.fromkeys(row["mode"] for row in rows):
+        for mode in STYLES:
             draw_mode(panel, [row for row in rows if row["mode"] == mode and row[name] is not None], mode, name)
         panel.axvline(step, color="#BBBBBB", linestyle=":", zorder=0, label="this checkpoint")
         panel.set(xlabel="step", ylabel=label)

@@ -22,7 +22,7 @@ from configs.errors import UserError
 ROWS = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation_samples.jsonl")
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Writes under a temporary name, syncs and renames, so that a file under its own name is always whole."""
     temporary = path.with_name(path.name + ".tmp")
     write(temporary)

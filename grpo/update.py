@@ -73,7 +73,7 @@ def update(run: Run, batch: Batch) -> dict[str, float | None]:
         )
         if iteration == 0:
             check_first_pass(run, batch, passes)
-            figures = sampling_figures(passes)
+            figures |= sampling_figures(passes)
         norms = clip_gradients(run, config.max_grad_norm)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)

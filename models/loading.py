@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -43,12 +44,20 @@ def model_files(name: str) -> Callable[[str], Path]:
     def fetch(file: str) -> Path:
         from transformers.utils.hub import cached_file
 
+        say_no_retries()
         try:
             return Path(str(cached_file(name, file)))
         except OSError as error:
             raise UserError(unreachable("--model", name, error)) from error
 
     return fetch
+
+
+def say_no_retries() -> None:
+    """The hub's client tries several times and logs each; where it fails, one line says so."""
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()
 
 
 def unreachable(option: str, name: str, error: BaseException) -> str:
@@ -149,14 +158,16 @@ def load_texts(dataset: str, column: str) -> Callable[[str], Iterator[str]]:
     return texts
 
 
-def load_rows(dataset: str, split: str):
+def load_rows(dataset: str, split: str) -> Any:
     import datasets
+    from datasets.exceptions import DatasetsError
 
     path = Path(dataset)
     try:
         if not path.is_dir():
             if dataset.count("/") > 1 or dataset.startswith((".", "/", "~")):
                 raise UserError(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")
+            say_no_retries()
             return datasets.load_dataset(dataset, split=split)
         files = [file for file in sorted(path.glob(f"{split}*")) if file.suffix in TEXT_FILES]
         if not files:
@@ -166,7 +177,7 @@ def load_rows(dataset: str, split: str):
         kind = TEXT_FILES[files[0].suffix]
         with no_progress_bars():
             return datasets.load_dataset(kind, data_files={split: [str(file) for file in files]}, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         unread = f"--dataset {dataset}: cannot be read: {error.__cause__ or error}"
         reason = unread if path.is_dir() else unreachable("--dataset", dataset, error)
         raise UserError(" ".join(reason.split())) from error

@@ -104,12 +104,14 @@ def load_moods() -> dict[str, Line]:
 @cache
 def load_lexicon() -> dict[str, tuple[str, ...]]:
     lexicon: dict[str, list[str]] = {}
+    category = ""
     for line in (HERE / "lexicon.txt").read_text().splitlines():
         if line.startswith("["):
-            words = lexicon.setdefault(line.strip("[] "), [])
+            category = line.strip("[] ")
+            lexicon.setdefault(category, [])
         elif line.strip():
             word, _, times = line.strip().partition(" *")
-            words += [word] * int(times or 1)
+            lexicon[category] += [word] * int(times or 1)
     return {category: tuple(words) for category, words in lexicon.items()}
 
 

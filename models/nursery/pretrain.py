@@ -92,7 +92,7 @@ def learning_rate(step: int, total: int, peak: float, warmup: int = 100) -> floa
 
 def save_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer, step: int, seen: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     moments = {f"{names[p]}/{key}": value for p, state in optimizer.state.items() for key, value in state.items()}
     save_file(dict(model.named_parameters()), folder / "model.tmp")
     save_file(moments, folder / "optimizer.tmp")

@@ -5,7 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from bench.nursery_card import Facts, Losses, Rates, check_loss, figure, measure_rates, read_training, render, table
+from bench.nursery_card import (
+    Facts,
+    Losses,
+    Rates,
+    check_loss,
+    figure,
+    measure_rates,
+    names_a_story,
+    read_training,
+    render,
+    table,
+)
 from configs.errors import UserError
 from configs.experiment import Experiment
 from envs.rewards import rewards_of
@@ -33,6 +44,7 @@ def facts(**changes) -> Facts:
             texts={"samples": 1_000, "ended": 0.875, "mean_length": 84.5, "unique": 0.999, "jaccard": 0.111}
             | {"distinct_1": 0.1, "distinct_2": 0.2, "distinct_3": 0.3, "gzip_ratio": 2.5},
         ),
+        names=(4.567, 1.234),
         shown=[("the fox ran", "ning home.", True), ("once", " more", False)],
         settings=Experiment(seed=42),
     )
@@ -81,12 +93,19 @@ def test_the_card_has_every_figure():
         "| `happy_binary` | 0.250 | 0.010 |",
         "| `sentence_length_5` | 0.125 | – |",
         "| `happy_count(threshold=3)` | 0.015 |",
+        "What it has not learnt is to keep to a person: a sample names 4.57 different girls and boys, a held-out story",
+        "1.23. ",
         "1. **the fox ran**ning home.",
         "2. **once** more …",
     ):
         assert line in card.splitlines() or any(each.startswith(line) for each in card.splitlines()), line
     assert card.startswith("---\n")
     assert "It is not SimpleStories" in card
+
+
+def test_names_are_counted_once_a_story_and_whole():
+    """Tom and Ada; none, since "adam" and "tomato" are other words here; Ada: 3 names in 3 stories."""
+    assert names_a_story(["Tom saw Ada. Tom's cat saw tom.", "a tomato for the adage", "and ada"]) == 1
 
 
 def test_tables_are_markdown():
