@@ -161,7 +161,7 @@ def pretrain(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=3, help="passes over the 100,000 stories of train")
+    parser.add_argument("--epochs", type=int, default=2, help="passes over the 100,000 stories of train")
     parser.add_argument("--batch_size", type=int, default=64, help="stories a step")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of stories")
