@@ -4,7 +4,6 @@ The card is README.md in the model's folder; `pretraining.json` must lie there t
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +101,6 @@ def gather(options: Options, folder: Path, progress: Progress) -> Facts:
     check_loss(training, losses.model)
     completions = draw(run, options.samples, progress)
     written = [(each.prompt.text, written_after(run, each), each.finished) for each in completions]
-    names = names_of(test)
     return Facts(
         config=run.policy.config,
         parameters=sum(parameter.numel() for parameter in run.policy.parameters()),
@@ -110,10 +108,7 @@ def gather(options: Options, folder: Path, progress: Progress) -> Facts:
         corpus=figures,
         losses=losses,
         rates=measure_rates(completions),
-        names=(
-            names_a_story(names, [prompt + rest for prompt, rest, _ in written]),
-            names_a_story(names, test[:HELD_OUT_STORIES]),
-        ),
+        names=(names_a_story([prompt + rest for prompt, rest, _ in written]), names_a_story(test[:HELD_OUT_STORIES])),
         shown=written[:SHOWN],
         settings=run.config,
     )
@@ -173,15 +168,10 @@ def written_after(run: Run, completion: Completion) -> str:
     return whole.removeprefix(completion.prompt.text)
 
 
-def names_of(stories: list[str]) -> set[str]:
-    """The girls and boys of the lexicon, in lower case; without those that the stories have as other words, such as Robin."""
+def names_a_story(texts: list[str]) -> float:
+    """How many different girls and boys a text names, on average: a story of the corpus has two at the most."""
     lexicon = generator.load_lexicon()
-    ordinary = {word for story in stories for word in re.findall(r"\b[a-z]+", story)}
-    return {name.lower() for name in (*lexicon["girl"], *lexicon["boy"])} - ordinary
-
-
-def names_a_story(names: set[str], texts: list[str]) -> float:
-    """How many different ones of the names a text has, on average."""
+    names = {name.lower() for name in (*lexicon["girl"], *lexicon["boy"])}
     return sum(len(names.intersection(words_of(text))) for text in texts) / len(texts)
 
 

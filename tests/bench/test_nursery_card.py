@@ -104,14 +104,8 @@ def test_the_card_has_every_figure():
 
 
 def test_names_are_counted_once_a_story_and_whole():
-    """Tom and Ada; none, since tomato and adage are other words; Ada: 3 names in 3 stories."""
-    assert names_a_story({"tom", "ada"}, ["Tom saw Ada. Tom's cat saw tom.", "a tomato for the adage", "and ada"]) == 1
-
-
-def test_names_that_are_other_words_too_are_no_names():
-    names = names_of(["Robin and Tom saw a robin.", "Ada will."])
-    assert {"tom", "ada"} <= names
-    assert not {"robin", "will"} & names
+    """Tom and Ada; none, since "adam" and "tomato" are other words here; Ada: 3 names in 3 stories."""
+    assert names_a_story(["Tom saw Ada. Tom's cat saw tom.", "a tomato for the adage", "and ada"]) == 1
 
 
 def test_tables_are_markdown():
