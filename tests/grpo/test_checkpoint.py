@@ -191,32 +191,25 @@ def test_every_damage_is_refused_and_names_its_file(saved: Path, fresh: Run, tmp
     load_checkpoint(fresh, saved)
 
 
-@pytest.mark.parametrize("file", ["adapter.safetensors", "adapter.json", "optimizer.safetensors", "trainer.json"])
-@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b"3", b"\xff\xfe\x00"])
-def test_unreadable_files_are_refused(saved: Path, fresh: Run, file: str, content: bytes | None):
-    if content is None:
-        (saved / file).unlink()
-    else:
-        (saved / file).write_bytes(content)
-    with pytest.raises(CheckpointError, match=str(saved / file)):
-        load_checkpoint(fresh, saved)
+def test_unreadable_files_are_refused(saved: Path, fresh: Run):
+    for file in sorted(saved.iterdir()):
+        whole = file.read_bytes()
+        for content in (None, b"", b"{}", b"[1]", b"3", b"\xff\xfe\x00", whole[:7], whole[: len(whole) // 2], whole[:-2]):
+            file.unlink()
+            if content is not None:
+                file.write_bytes(content)
+            with pytest.raises(CheckpointError, match=str(file)):
+                load_checkpoint(fresh, saved)
+            file.write_bytes(whole)
+    load_checkpoint(fresh, saved)
 
 
-def test_every_cut_of_a_weights_file_is_refused(saved: Path, fresh: Run):
-    whole = (saved / "adapter.safetensors").read_bytes()
-    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
-        (saved / "adapter.safetensors").write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="cannot be read"):
-            load_checkpoint(fresh, saved)
-
-
-@pytest.mark.parametrize(
-    "settings", [{"seed": 7}, {"lr": 1e-5}, {"adapter.alpha": 8.0}, {"adapter.forget_rank": 2}, {"max_steps": 9}, {"beta": 0.0}]
-)
-def test_another_experiment_s_checkpoint_is_refused(tiny: MakeExperiment, saved: Path, settings: dict[str, Any]):
-    other = built(tiny(**KINDS["routed"], **settings))
-    with pytest.raises(CheckpointError, match="of a run with other settings"):
-        load_checkpoint(other, saved)
+def test_another_experiment_s_checkpoint_is_refused(tiny: MakeExperiment, saved: Path):
+    others = [{"seed": 7}, {"lr": 1e-5}, {"adapter.alpha": 8.0}, {"adapter.forget_rank": 2}, {"max_steps": 9}, {"beta": 0.0}]
+    for settings in others:
+        other = built(tiny(**KINDS["routed"], **settings))
+        with pytest.raises(CheckpointError, match="of a run with other settings"):
+            load_checkpoint(other, saved)
 
 
 def test_a_full_checkpoint_is_read_as_strictly(tiny: MakeExperiment, tmp_path: Path):
