@@ -7,17 +7,11 @@ from pathlib import Path
 from rich.progress import Progress
 
 from configs.experiment import Experiment
-from configs.naming import run_name
-from envs import ENVIRONMENTS
+from envs.binding import folder_of
 from grpo.run import prepare
 from grpo.runfolder import read_json_file
 
 WINDOW = 20  # steps that a curve and a final figure are averaged over
-
-
-def folder_of(asked: Experiment) -> Path:
-    config = prepare(asked)
-    return config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
 
 
 def is_finished(folder: Path) -> bool:
@@ -39,7 +33,7 @@ def finished_runs(experiments: list[Experiment], jobs: int) -> list[Path]:
 
     A run that fails stops the benchmark with its exception.
     """
-    folders = [folder_of(experiment) for experiment in experiments]
+    folders = [folder_of(prepare(experiment)) for experiment in experiments]
     waiting = [asked for asked, folder in zip(experiments, folders, strict=True) if not is_finished(folder)]
     threads = max(1, multiprocessing.cpu_count() // jobs)
     with Progress() as progress, ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:

@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +13,8 @@ from tokenizers import Tokenizer
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.naming import config_hash
-from configs.resolve import resolve
-from envs import ENVIRONMENTS
-from envs.detectors import bind_detector
-from envs.rewards import BoundReward, bind, combination_from_mapping
+from envs import ENVIRONMENTS, binding
+from envs.rewards import BoundReward
 from envs.types import Environment, Predicate, Prompt
 from grpo.randomness import generator, torch_generator
 from models.llama import Llama
@@ -63,20 +61,13 @@ class Run:
 
 
 def prepare(asked: Experiment) -> Experiment:
-    """Resolved settings, the environment's own defaults filled in."""
-    resolved = resolve(asked, torch.cuda.is_available())
-    if resolved.env.name not in ENVIRONMENTS:
-        raise UserError(f"--env.name {resolved.env.name}: accepted are {', '.join(ENVIRONMENTS)}")
-    detector = resolved.env.detector or ENVIRONMENTS[resolved.env.name].default_detector
-    return replace(resolved, env=replace(resolved.env, detector=detector))
+    """Resolved for this machine, as `envs.binding.prepare`."""
+    return binding.prepare(asked, torch.cuda.is_available())
 
 
 def build_run(config: Experiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
-    reward, detector = bind_scores(config)
-    if config.env.eligible_fraction < 1 and all(component.role == "retain" for component in reward.components):
-        raise UserError(f"--env.eligible_fraction {config.env.eligible_fraction}: has no effect: --reward {reward.name} "
-                        "has no component with the role forget")  # fmt: skip
+    reward, detector = binding.bind_scores(config)
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
     check_lengths(config, environment, pretrained.model)
@@ -90,19 +81,6 @@ def build_run(config: Experiment) -> Run:
     vocabulary = [str(pretrained.tokenizer.id_to_token(i)) for i in range(pretrained.tokenizer.get_vocab_size())]
     return Run(config, policy, reference, build_optimizer(policy), pretrained.tokenizer, vocabulary,
                pretrained.fingerprint, environment, reward, detector)  # fmt: skip
-
-
-def bind_scores(config: Experiment) -> tuple[BoundReward, Predicate]:
-    assert config.env.detector is not None, "prepare() fills the detector in"
-    try:
-        spec = config.reward if isinstance(config.reward, str) else combination_from_mapping(config.reward)
-        reward = bind(spec, config.env.name)
-    except ValueError as error:
-        raise UserError(f"--reward {config.reward}: {error}") from error
-    try:
-        return reward, bind_detector(config.env.detector, config.env.name)
-    except ValueError as error:
-        raise UserError(f"--env.detector {config.env.detector}: {error}") from error
 
 
 def build_environment(config: Experiment, pretrained: Pretrained) -> Environment:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.experiment import Experiment
-from configs.naming import config_hash, run_name, to_dict
-from envs import ENVIRONMENTS
+from configs.naming import config_hash, to_dict
+from envs.binding import folder_of
 from grpo.checkpoint import save_checkpoint
 from grpo.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, modes_of, sample_rows, table
 from grpo.metrics import Number
@@ -32,7 +32,7 @@ class RunRecord:
 def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on."""
     config = prepare(experiment)
-    path = config.output_dir / run_name(config, ENVIRONMENTS[config.env.name].default_detector)
+    path = folder_of(config)
     check_free(path, config.overwrite)
     console = default_console(quiet)
     with console.status("loading the model and the prompts"):
