@@ -8,10 +8,10 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 import yaml
@@ -25,18 +25,56 @@ Options = TypeVar("Options")
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
 
 
+def _types(settings: type, prefix: str = "") -> dict[str, Any]:
+    """{dotted name: annotation} of a settings dataclass."""
+    found: dict[str, Any] = {}
+    for name, kind in get_type_hints(settings, include_extras=True).items():
+        found |= _types(kind, f"{prefix}{name}.") if isinstance(kind, type) and is_dataclass(kind) else {f"{prefix}{name}": kind}
+    return found
+
+
+TYPES = _types(Experiment)
+
+
+def _resume_from_words(words: list[str]) -> str:
+    if len(words) > 1:
+        raise ValueError(f"{' '.join(words)}: takes one run folder or none")
+    return "".join(words)
+
+
+ResumeSetting = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[FOLDER]",
+        instance_from_str=_resume_from_words,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+
+
 @dataclass(frozen=True)
 class LaunchOptions:
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     """A YAML file with any of these settings; the command line wins."""
+    resume: ResumeSetting = None
+    """Continue the run in this folder, or the one that these settings have, from its last checkpoint."""
 
 
-def parse(options: type[Options], words: Sequence[str], description: str, prog: str) -> Options:
-    """Parses command-line words. `--help` prints and exits with 0; mistakes raise UserError."""
+def parse(options: type[Options], words: Sequence[str], description: str, prog: str, default: Options | None = None) -> Options:
+    """Parses command-line words, over `default`. `--help` prints and exits with 0; mistakes raise UserError."""
     with tyro_errors.on_parse_error(partial(_raise_user_error, _names(options))):
         try:
-            return tyro.cli(options, args=list(words), description=description, prog=prog, use_underscores=True)
+            return tyro.cli(
+                options,
+                args=list(words),
+                default=tyro.MISSING_NONPROP if default is None else default,
+                description=description,
+                prog=prog,
+                use_underscores=True,
+            )
         except SystemExit as stop:
             if stop.code in (0, None):
                 raise
@@ -108,7 +146,7 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def _word_of(name: str, value: Any) -> str:
     """One setting as a command-line word. Names that are no settings are left to the parser to refuse."""
     known = name.replace("-", "_")
-    if known in ("config", "help"):
+    if known in ("config", "resume", "help"):
         raise UserError(f"--{name}: has no place in a file of settings")
     if isinstance(value, dict | list):
         text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
@@ -127,6 +165,32 @@ def _word_of(name: str, value: Any) -> str:
     return f"--{name}={text}"
 
 
+def parse_value(name: str, value: Any) -> Any:
+    """The value of one setting, as a command-line word or as Python has it, through the same parser. Raises UserError."""
+    if name not in SETTINGS:
+        close = difflib.get_close_matches(name, SETTINGS, n=1)
+        raise UserError(f"no such setting{f' (did you mean {close[0]}?)' if close else ''}")
+    if isinstance(SETTINGS[name], bool):
+        value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+        _word_of(name, value)
+        return value
+    word = _word_of(name, value)
+    option = make_dataclass("Option", [("value", Annotated[TYPES[name], tyro.conf.arg(name=name)])])
+    return parse(option, [word], "", "").value
+
+
+def split_at_commas(text: str) -> list[str]:
+    """The parts between commas that stand outside parentheses, brackets and braces; none of an empty text."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts] if text else []
+
+
 def config_file(words: Sequence[str]) -> Path | None:
     """The last `--config FILE` or `--config=FILE` among command-line words."""
     found = None
@@ -138,17 +202,34 @@ def config_file(words: Sequence[str]) -> Path | None:
     return found
 
 
-def parse_with_config(options: type[Options], words: Sequence[str], description: str, prog: str) -> Options:
-    """As `parse`, with the settings of `--config FILE` underneath."""
-    path = config_file(words)
-    if path is None or any(word in ("-h", "--help") for word in words):
-        return parse(options, words, description, prog)
-    from_file = yaml_words(path)
-    try:
-        parse(options, from_file, description, prog)
-    except UserError as error:
-        raise UserError(f"in {path}: {error}") from error
-    return parse(options, [*from_file, *words], description, prog)
+def resumed_folder(words: Sequence[str]) -> Path | None:
+    """The folder of `--resume FOLDER` among command-line words."""
+    for word, following in zip(words, [*words[1:], "--"], strict=False):
+        if word == "--resume" and not following.startswith("--"):
+            return Path(following)
+        if word.startswith("--resume="):
+            return Path(word.partition("=")[2])
+    return None
+
+
+def parse_with_config(
+    options: type[Options], words: Sequence[str], description: str, prog: str, default: Options | None = None
+) -> Options:
+    """As `parse`, with the settings of `--config FILE` underneath, and below them those of the run of `--resume FOLDER`."""
+    if any(word in ("-h", "--help") for word in words):
+        return parse(options, words, description, prog, default)
+    beneath: list[str] = []
+    folder, file = resumed_folder(words), config_file(words)
+    if folder and not (folder / "config.yaml").is_file():
+        raise UserError(f"--resume {folder}: is not a run's folder: it has no config.yaml")
+    for path in ([folder / "config.yaml"] if folder else []) + ([file] if file else []):
+        from_file = yaml_words(path)
+        try:
+            parse(options, from_file, description, prog, default)
+        except UserError as error:
+            raise UserError(f"in {path}: {error}") from error
+        beneath += from_file
+    return parse(options, [*beneath, *words], description, prog, default)
 
 
 def run_main(main: Callable[[], int | None]) -> int:

@@ -139,6 +139,8 @@ class WandbSettings:
     """offline writes into the run's folder."""
     project: str = "small-rl"
     """The wandb project."""
+    group: str = ""
+    """Runs of one group stand together; sweeps set it."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from configs.experiment import AdapterSettings, Experiment
 from configs.resolve import flatten, resolve
 
 # Where a run is put and how it is shown do not make it another experiment.
-NOT_IDENTITY = {"output_dir", "overwrite", "wandb.mode", "wandb.project"}
+NOT_IDENTITY = {"output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's
 

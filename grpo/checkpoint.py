@@ -3,7 +3,7 @@
 adapter.safetensors, adapter.json     adapters and all that rebuilds them, with the base's fingerprint; or
 model.safetensors, config.json, ...   all weights of a full fine-tuning, as transformers reads them
 optimizer.safetensors                 AdamW's moments and step counters
-trainer.json                          step and configuration hash
+trainer.json                          step, configuration hash, and how many rows and lines the run's files had
 """
 
 import json
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from configs.naming import config_hash
 from grpo.run import Run, adapter_spec, trained_groups
-from grpo.runfolder import write_json
+from grpo.runfolder import RunFolder, write_json
 from models.loading import save_pretrained
 from routing.adapters import AdapterSpec, spec_from_dict
 
@@ -39,10 +39,10 @@ def optimizer_tensors(run: Run) -> dict[str, Tensor]:
     return {f"{name}/{key}": value for name, p in trained_tensors(run).items() if p in state for key, value in state[p].items()}
 
 
-def save_checkpoint(run: Run, run_folder: Path) -> Path:
+def save_checkpoint(run: Run, run_folder: RunFolder) -> Path:
     """Writes beside its final name and renames, so that a folder named checkpoint-STEP is whole."""
-    final = run_folder / f"checkpoint-{run.step}"
-    folder = run_folder / f"checkpoint-{run.step}.tmp"
+    final = run_folder.path / f"checkpoint-{run.step}"
+    folder = run_folder.path / f"checkpoint-{run.step}.tmp"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     if run.config.adapter.kind == "none":
@@ -52,7 +52,8 @@ def save_checkpoint(run: Run, run_folder: Path) -> Path:
         base = {"base_model": run.config.model, "base_fingerprint": run.fingerprint}
         write_json(folder / "adapter.json", adapter_spec(run.config).to_dict() | base)
     save_file({name: value.cpu() for name, value in optimizer_tensors(run).items()}, folder / "optimizer.safetensors")
-    write_json(folder / "trainer.json", {"step": run.step, "config_hash": config_hash(run.config)})
+    trainer = {"step": run.step, "config_hash": config_hash(run.config), "lines": run_folder.sync()}
+    write_json(folder / "trainer.json", trainer)
     for file in folder.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -67,7 +68,7 @@ def load_checkpoint(run: Run, folder: Path) -> None:
 
     Raises CheckpointError for missing, unknown or misshapen entries and for another base model, spec or configuration.
     """
-    trainer = read_json(folder / "trainer.json", {"step", "config_hash"})
+    trainer = read_trainer(folder)
     if trainer["config_hash"] != config_hash(run.config):
         raise CheckpointError(
             f"{folder}: of a run with other settings (hash {trainer['config_hash']}, not {config_hash(run.config)})"
@@ -86,6 +87,16 @@ def load_checkpoint(run: Run, folder: Path) -> None:
         load_tensors(trained_tensors(run), folder / "adapter.safetensors")
     load_moments(run, folder / "optimizer.safetensors")
     run.step = trainer["step"]
+
+
+def read_trainer(checkpoint: Path) -> dict[str, Any]:
+    """`step`, `config_hash` and `lines`, the number of each file of the run. Raises CheckpointError."""
+    file = checkpoint / "trainer.json"
+    trainer = read_json(file, {"step", "config_hash", "lines"})
+    counts = [trainer["step"], *(trainer["lines"].values() if isinstance(trainer["lines"], dict) else [None])]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise CheckpointError(f"{file}: step and lines must be whole numbers, not {trainer['step']} and {trainer['lines']}")
+    return trainer
 
 
 def check_spec(described: dict[str, Any], spec: AdapterSpec, folder: Path) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from configs.experiment import Experiment
 from configs.naming import to_dict
 from grpo.metrics import Number, StepRecord, cell, step_metrics
-from grpo.runfolder import RunFolder
+from grpo.runfolder import RunFolder, read_rows
 
 SAMPLES_ON_PANEL = 8
 
@@ -22,11 +22,11 @@ class Reporter:
 
     def __init__(self, folder: RunFolder, config: Experiment, wandb_run: Any, console: Console):
         self.folder, self.config, self.wandb, self.console = folder, config, wandb_run, console
-        self.metrics: list[dict[str, Number]] = []
-        self.timing: list[dict[str, float | int]] = []
+        self.metrics: list[dict[str, Number]] = read_rows(folder.path, "metrics.jsonl")  # of before an interruption
+        self.timing: list[dict[str, float | int]] = read_rows(folder.path, "timing.jsonl")
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         self.progress = Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
-        self.task: TaskID = self.progress.add_task("starting", total=config.max_steps)
+        self.task: TaskID = self.progress.add_task("starting", total=config.max_steps, completed=len(self.metrics))
 
     def show(self, text: str) -> None:
         """To the screen alone, where figures of the wall clock may stand: the log of a repeated run is the same."""
@@ -127,15 +127,18 @@ def sample_rows(record: StepRecord) -> list[dict[str, Any]]:
 
 @contextmanager
 def wandb_run(config: Experiment, folder: RunFolder) -> Iterator[Any]:
-    """A wandb run named like the folder and kept in it; None when disabled."""
+    """A wandb run named like the folder and kept in it, the one of before an interruption; None when disabled."""
     if config.wandb.mode == "disabled":
         yield None
         return
     import wandb
 
     settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, disable_git=True)
-    run = wandb.init(project=config.wandb.project, name=folder.path.name, dir=folder.path, mode=config.wandb.mode,
-                     config=to_dict(config), settings=settings)  # fmt: skip
+    earlier = sorted(folder.path.glob("wandb/*run-*"))  # named by date, time and the run's id
+    again = earlier[-1].name.rpartition("-")[2] if earlier else None
+    run = wandb.init(project=config.wandb.project, group=config.wandb.group or None, name=folder.path.name, dir=folder.path,
+                     mode=config.wandb.mode, config=to_dict(config), settings=settings, id=again,
+                     resume="allow" if config.wandb.mode == "online" else None)  # fmt: skip
     exit_code = 1
     try:
         yield run

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,10 @@ def differing(given: dict[str, Any], expected: dict[str, Any], prefix: str = "")
     return names
 
 
-def check_made_of(run: Run, run_folder: Path) -> None:
+def check_made_of(run: Run, run_folder: Path, but: Collection[str] = OF_THE_MACHINE) -> None:
     """Raises UserError when run.json tells of other settings, base weights or prompts than `run` has."""
     now = made_of(run)
     recorded = read_json(run_folder / "run.json", set(now))
-    for name in now.keys() - OF_THE_MACHINE:
+    for name in [name for name in now if name not in but]:
         if recorded[name] != now[name]:
             raise UserError(f"the run was made of other things than are found now: {name} was {recorded[name]}, is {now[name]}")

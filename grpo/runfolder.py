@@ -5,9 +5,10 @@ train.log           what the screen said     timing.jsonl        wall-clock figu
 status.json         state and last step      samples.jsonl       logged completions, one a row
 run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
 checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
-                                             evaluation_samples.jsonl  its completions, one a row and mode
+.lock               held while it trains     evaluation_samples.jsonl  its completions, one a row and mode
 """
 
+import io
 import json
 import os
 import shutil
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from configs.errors import UserError
 
+LOG = "train.log"
 ROWS = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation_samples.jsonl")
 
 
@@ -44,6 +47,17 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        self._lock = FileLock(path / ".lock")
+
+    def lock(self) -> None:
+        """Until `close`, no other process trains here. Raises UserError when one does."""
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise UserError(f"{self.path}: is being trained by another process") from None
+
+    def close(self) -> None:
+        self._lock.release()
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         assert name in ROWS, name
@@ -51,11 +65,35 @@ class RunFolder:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def log(self, text: str) -> None:
-        with (self.path / "train.log").open("a") as file:
+        with (self.path / LOG).open("a") as file:
             file.write(text.rstrip("\n") + "\n")
 
     def status(self, state: str, step: int, **more: Any) -> None:
         write_json(self.path / "status.json", {"state": state, "step": step} | more)
+
+    def sync(self) -> dict[str, int]:
+        """Every row and line so far on the disk; how many each file has, which `cut_back` takes."""
+        lines = {}
+        for name in (LOG, *ROWS):
+            lines[name] = 0
+            if (self.path / name).exists():
+                with (self.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
+                    lines[name] = sum(1 for _ in file)
+        return lines
+
+    def cut_back(self, lines: dict[str, int]) -> None:
+        """The files' first lines, as many as `sync` counted; none without a count. Raises ValueError where there are fewer."""
+        kept: dict[str, bytes] = {}
+        for name in (LOG, *ROWS):
+            file, count = self.path / name, lines.get(name, 0)
+            found = io.BytesIO(file.read_bytes()).readlines() if file.exists() else []
+            if len(found) < count:
+                raise ValueError(f"{file}: {len(found)} lines, where there were {count}")
+            if found:
+                kept[name] = b"".join(found[:count])
+        for name, content in kept.items():
+            write_whole(self.path / name, lambda temporary, content=content: temporary.write_bytes(content))
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -67,16 +105,32 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrite: bool) -> RunFolder:
+    """A new run's folder, locked; it appears with its first three files or not at all."""
     check_free(path, overwrite)
     if path.exists():
-        shutil.rmtree(path)
+        remove(path)
+    temporary = path.with_name(path.name + ".tmp")
+    folder = RunFolder(temporary)
     try:
-        path.mkdir(parents=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        folder.lock()
+        write_whole(temporary / "config.yaml", lambda file: _dump_yaml(file, config))
+        write_json(temporary / "run.json", made_of)
+        folder.status("running", 0)
+        temporary.rename(path)
     except OSError as error:
         raise UserError(f"--output_dir {path.parent}: cannot be written: {error.strerror}") from error
-    write_whole(path / "config.yaml", lambda temporary: _dump_yaml(temporary, config))
-    write_json(path / "run.json", made_of)
-    return RunFolder(path)
+    folder.path = path
+    return folder
+
+
+def remove(path: Path) -> None:
+    """Raises UserError when the run is being trained."""
+    folder = RunFolder(path)
+    folder.lock()
+    shutil.rmtree(path)
+    folder.close()
 
 
 def _dump_yaml(path: Path, value: Any) -> None:

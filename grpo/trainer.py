@@ -9,11 +9,13 @@ from configs.naming import config_hash, to_dict
 from envs.binding import folder_of
 from grpo.checkpoint import save_checkpoint
 from grpo.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, modes_of, sample_rows, table
+from grpo.interrupt import Interrupted, StopRequest, stop_request
 from grpo.metrics import Number
 from grpo.preflight import preflight
 from grpo.reporting import Reporter, default_console, wandb_run
+from grpo.resume import is_finished, recorded_config, resumed_run
 from grpo.run import BASE, Run, build_run, made_of, prepare
-from grpo.runfolder import RunFolder, check_free, create, write_json
+from grpo.runfolder import RunFolder, check_free, create, read_json_file, read_rows, write_json
 from grpo.step import train_step
 from grpo.summary import speed_line, summarize, summary_table
 
@@ -30,7 +32,10 @@ class RunRecord:
 
 
 def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
-    """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on."""
+    """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on.
+
+    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
+    """
     config = prepare(experiment)
     path = folder_of(config)
     check_free(path, config.overwrite)
@@ -39,38 +44,67 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
         run = build_run(config)
     with console.status("rehearsing a step"):
         preflight(run)
-    folder = create(path, to_dict(config), made_of(run), config.overwrite)
+    return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, quiet)
+
+
+def resume(path: Path, asked: Experiment | None = None, quiet: bool = False) -> RunRecord:
+    """Continues the run in a folder from its last whole checkpoint; a finished one is only read.
+
+    The end is that of a run without interruption, but for wall-clock figures. Raises UserError, listing the differences,
+    when `asked` is another experiment, and for what `resumed_run` refuses.
+    """
+    config = recorded_config(path, asked)
+    console = default_console(quiet)
+    if is_finished(path):
+        console.print(f"{path}: is finished", markup=False, highlight=False, soft_wrap=True)
+        return finished_record(path, config)
+    folder = RunFolder(path)
+    folder.lock()
+    with console.status("loading the model, the prompts and the last checkpoint"):
+        run, said = resumed_run(config, folder)
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return train_in(folder, run, quiet)
+
+
+def train_in(folder: RunFolder, run: Run, quiet: bool) -> RunRecord:
     folder.status("running", run.step)
     try:
-        with wandb_run(config, folder) as tracked:
-            reporter = Reporter(folder, config, tracked, default_console(quiet))
+        with stop_request() as stop, wandb_run(run.config, folder) as tracked:
+            reporter = Reporter(folder, run.config, tracked, default_console(quiet))
             with reporter.progress:
-                evaluations = training_loop(run, reporter)
+                evaluations = training_loop(run, reporter, stop)
             return finish(run, reporter, evaluations)
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
         folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
         raise
+    finally:
+        folder.close()
 
 
-def training_loop(run: Run, reporter: Reporter) -> dict[str, ModeEvaluation]:
+def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, ModeEvaluation]:
+    """From the run's step to the end. What a step brings stands in the files before its checkpoint does."""
     config = run.config
-    reporter.say(
-        f"{reporter.folder.path}: device {config.device}, adapter {config.adapter.kind}, lr {config.lr:g}, "
-        f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
-    )
     count = min(config.eval.num_prompts, len(run.environment.eval_prompts))
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
-    report_evaluation(reporter, base, 0)
+    if run.step == 0:
+        reporter.say(
+            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter.kind}, lr {config.lr:g}, "
+            f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
+        )
+        report_evaluation(reporter, base, 0)
     while run.step < config.max_steps:
-        reporter.step(train_step(run))
-        if run.step % config.save_steps == 0 and run.step < config.max_steps:
-            save_checkpoint(run, reporter.folder.path)
-        if run.step % config.eval_every == 0 and run.step < config.max_steps:
-            trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
-            report_evaluation(reporter, trained | base, run.step)
-    save_checkpoint(run, reporter.folder.path)
+        with stop.deferred():
+            reporter.step(train_step(run))
+            if run.step % config.eval_every == 0 and run.step < config.max_steps:
+                trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
+                report_evaluation(reporter, trained | base, run.step)
+            if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
+                save_checkpoint(run, reporter.folder)
+        if stop.requested:
+            raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps")
     final = evaluate_modes(run, modes_of(run), config.eval.final_samples or count)
     report_evaluation(reporter, final, run.step)
     return final
@@ -100,3 +134,8 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/checkpoint-{run.step}")
     folder.status("finished", run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
+
+
+def finished_record(path: Path, config: Experiment) -> RunRecord:
+    modes = read_json_file(path / "evaluation.json")["modes"]
+    return RunRecord(path, config, read_rows(path, "metrics.jsonl"), modes, read_json_file(path / "summary.json"))

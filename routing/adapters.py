@@ -45,6 +45,11 @@ def spec_from_dict(values: dict[str, Any]) -> AdapterSpec:
     if names is None or set(values["ranks"]) != names:
         raise ValueError(f"adapter settings: kind {values['kind']!r} with ranks for {sorted(values['ranks'])} is not known")
     entries: dict[str, Any] = values | {"targets": tuple(values["targets"])}
+    kinds = {"alpha": float, "stride": int, "dtype": str} | {f"rank of {name}": int for name in values["ranks"]}
+    found = values | {f"rank of {name}": rank for name, rank in values["ranks"].items()}
+    for name, kind in kinds.items():
+        if type(found[name]) is not kind:
+            raise ValueError(f"adapter settings: {name} is {found[name]!r}, not {kind.__name__}")
     return AdapterSpec(**entries)
 
 

@@ -383,9 +383,10 @@ def test_help_explains_every_option_and_tells_its_default(capsys: pytest.Capture
         launch("--help")
     entries, texts = help_entries(capsys.readouterr().out), documented()
     defaults = flatten(Experiment())
-    assert set(entries) == {*defaults, "config", "help"}
+    assert set(entries) == {*defaults, "config", "resume", "help"}
     for name, default in defaults.items():
-        assert f"{texts[name]} (default: {default})" in entries[name]
+        shown = repr(default) if default == "" else default
+        assert f"{texts[name]} (default: {shown})" in entries[name]
     assert "the command line wins" in entries["config"]
 
 

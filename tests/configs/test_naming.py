@@ -64,7 +64,7 @@ def another(value: Any) -> Any:
 
 # The hash
 
-UNSEEN = {"output_dir", "overwrite", "wandb.mode", "wandb.project"}
+UNSEEN = {"output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 
 
 @pytest.mark.parametrize("base", [Experiment(), Experiment(routing=ROUTED, beta=0.1), Experiment(reward={"name": "x"})])

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from configs.experiment import Experiment
 from grpo.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, trained_tensors
 from grpo.run import Run, build_run, prepare, trained_groups
+from grpo.runfolder import RunFolder
 from grpo.step import train_step
 
 MakeExperiment = Callable[..., Experiment]
@@ -55,7 +56,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_uninterrupted_run(tiny: Mak
     first = built(tiny(**settings))
     steps(first, 2)
     saved = state(first)
-    folder = save_checkpoint(first, tmp_path)
+    folder = save_checkpoint(first, RunFolder(tmp_path))
     assert_identical(state(first), saved)
 
     second = built(tiny(**settings))
@@ -73,7 +74,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_uninterrupted_run(tiny: Mak
 def test_a_checkpoint_is_safetensors_and_json_with_nothing_pickled(tiny: MakeExperiment, tmp_path: Path, kind: str):
     run = built(tiny(**KINDS[kind]))
     steps(run, 1)
-    folder = save_checkpoint(run, tmp_path)
+    folder = save_checkpoint(run, RunFolder(tmp_path))
     assert folder == tmp_path / "checkpoint-1"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
     own = {"routed": {"adapter.safetensors", "adapter.json"}}
@@ -92,7 +93,7 @@ def test_a_second_save_of_a_step_replaces_the_first_and_what_a_killed_one_left(t
     for name in ("checkpoint-0", "checkpoint-0.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").write_text("")
-    load_checkpoint(run, save_checkpoint(run, tmp_path))
+    load_checkpoint(run, save_checkpoint(run, RunFolder(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0"]
     assert not (tmp_path / "checkpoint-0" / "half").exists()
 
@@ -100,7 +101,7 @@ def test_a_second_save_of_a_step_replaces_the_first_and_what_a_killed_one_left(t
 def test_a_full_checkpoint_is_a_model_to_transformers(tiny: MakeExperiment, tmp_path: Path):
     run = built(tiny(**KINDS["full"]))
     steps(run, 2)
-    twin = AutoModelForCausalLM.from_pretrained(save_checkpoint(run, tmp_path))
+    twin = AutoModelForCausalLM.from_pretrained(save_checkpoint(run, RunFolder(tmp_path)))
     ids = torch.tensor([[5, 9, 30, 31, 32, 40], [6, 7, 8, 41, 42, 43]])
     with torch.no_grad():
         torch.testing.assert_close(twin(ids).logits, run.policy(ids) @ run.policy.head.T, rtol=0, atol=1e-5)
@@ -144,6 +145,12 @@ DAMAGE: dict[str, tuple[str, Change, str]] = {
     "another base": ("adapter.json", lambda e: e | {"base_fingerprint": "0" * 64}, "other base weights"),
     "another alpha": ("adapter.json", lambda e: e | {"alpha": 8.0}, "'alpha': 8.0"),
     "another rank": ("adapter.json", lambda e: e | {"ranks": {"retain": 4, "forget": 2}}, "'forget': 2"),
+    "another dtype": ("adapter.json", lambda e: e | {"dtype": "float16"}, "'dtype': 'float16'"),
+    "a rank that is none": (
+        "adapter.json",
+        lambda e: e | {"ranks": {"retain": 4.0, "forget": 4}},
+        "rank of retain is 4.0",
+    ),
     "another stride": ("adapter.json", lambda e: e | {"stride": 2}, "'stride': 2"),
     "fewer targets": ("adapter.json", lambda e: e | {"targets": ["q_proj"]}, r"\['q_proj'\]"),
     "another kind": ("adapter.json", lambda e: e | {"kind": "lora"}, "lora"),
@@ -151,7 +158,9 @@ DAMAGE: dict[str, tuple[str, Change, str]] = {
     "an adapter entry missing": ("adapter.json", without_first, "missing or unknown alpha$"),
     "an adapter entry too many": ("adapter.json", lambda e: e | {"dropout": 0.1}, "missing or unknown dropout$"),
     "other settings": ("trainer.json", lambda e: e | {"config_hash": "0" * 12}, "other settings .hash 000000000000"),
-    "no step": ("trainer.json", lambda e: {"config_hash": e["config_hash"]}, "missing or unknown step$"),
+    "no step": ("trainer.json", lambda e: {name: value for name, value in e.items() if name != "step"}, "unknown step$"),
+    "a step that is none": ("trainer.json", lambda e: e | {"step": 2.0}, "must be whole numbers, not 2.0"),
+    "lines that are none": ("trainer.json", lambda e: e | {"lines": [3]}, r"must be whole numbers, not 2 and .3."),
     "a trainer entry too many": ("trainer.json", lambda e: e | {"x": 1}, "missing or unknown x$"),
     "a moment missing": ("optimizer.safetensors", without_first, "missing or unknown model.layers.*/exp_avg$"),
     "an adapter's tensor without moments": (
@@ -171,7 +180,7 @@ DAMAGE: dict[str, tuple[str, Change, str]] = {
 def saved(tiny: MakeExperiment, tmp_path: Path) -> Path:
     run = built(tiny(**KINDS["routed"]))
     steps(run, 2)
-    return save_checkpoint(run, tmp_path)
+    return save_checkpoint(run, RunFolder(tmp_path))
 
 
 @pytest.fixture
@@ -215,7 +224,7 @@ def test_another_experiment_s_checkpoint_is_refused(tiny: MakeExperiment, saved:
 def test_a_full_checkpoint_is_read_as_strictly(tiny: MakeExperiment, tmp_path: Path):
     run = built(tiny(**KINDS["full"]))
     steps(run, 1)
-    folder = save_checkpoint(run, tmp_path)
+    folder = save_checkpoint(run, RunFolder(tmp_path))
     for change in (without_first, lambda e: e | {"x": torch.zeros(1)}, lambda e: first_changed(e, Tensor.half)):
         whole = (folder / "model.safetensors").read_bytes()
         rewrite(folder / "model.safetensors", change)

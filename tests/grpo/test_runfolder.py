@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from configs.errors import UserError
-from grpo.runfolder import RunFolder, check_free, create, read_rows, write_json, write_whole
+from grpo.runfolder import RunFolder, check_free, create, read_json_file, read_rows, write_json, write_whole
 
 CONFIG = {"reward": "happy_binary", "env": {"detector": None, "prompt_length": 8}, "lr": 1e-5}
 
@@ -43,7 +43,9 @@ def test_a_file_is_written_beside_its_name_first(tmp_path: Path):
 
 def test_a_new_folder_holds_its_settings_and_what_it_was_made_of(tmp_path: Path):
     folder = create(tmp_path / "deep" / "run", CONFIG, {"threads": 2}, overwrite=False)
-    assert files(folder.path) == {"config.yaml", "run.json"}
+    assert files(folder.path) == {"config.yaml", "run.json", "status.json", ".lock"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]
+    assert read_json_file(folder.path / "status.json") == {"state": "running", "step": 0}
     assert yaml.safe_load((folder.path / "config.yaml").read_text()) == CONFIG
     assert list(yaml.safe_load((folder.path / "config.yaml").read_text())) == list(CONFIG)
     assert (folder.path / "run.json").read_text() == '{\n  "threads": 2\n}\n'
@@ -110,8 +112,11 @@ def test_overwrite_leaves_nothing_of_the_old_run(tmp_path: Path):
     (folder.path / "checkpoint-5").mkdir()
     (folder.path / "checkpoint-5" / "trainer.json").write_text("{}")
     folder.log("old")
-    create(tmp_path / "run", CONFIG, {}, overwrite=True)
-    assert files(folder.path) == {"config.yaml", "run.json"}
+    with pytest.raises(UserError, match="run: is being trained by another process"):
+        create(tmp_path / "run", CONFIG, {}, overwrite=True)
+    folder.close()
+    create(tmp_path / "run", CONFIG, {}, overwrite=True).close()
+    assert files(folder.path) == {"config.yaml", "run.json", "status.json", ".lock"}
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

@@ -20,7 +20,7 @@ from grpo.trainer import RunRecord, train
 MakeExperiment = Callable[..., Experiment]
 ROUTED = {"routing.enabled": True, "env.detector": "happy_count(threshold=2)", "lr": 1e-2}
 WRITTEN = {"metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "evaluation_samples.jsonl", "summary.json"}
-WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timing.jsonl", "checkpoint-3"}
+WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timing.jsonl", "checkpoint-3", ".lock"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
