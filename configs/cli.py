@@ -120,10 +120,31 @@ def _suggestion(token: str, names: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+class SettingsLoader(yaml.SafeLoader):
+    """YAML without what makes a file of settings mean something else than it shows: keys given twice, and aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            raise yaml.MarkedYAMLError(None, None, f"the alias *{event.anchor} is not accepted", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            seen: set = set()
+            for key, _ in node.value:
+                name = self.construct_object(key)
+                if name in seen:
+                    raise yaml.MarkedYAMLError(None, None, f"{name} is given twice", key.start_mark)
+                seen.add(name)
+        return mapping
+
+
 def yaml_words(path: Path) -> list[str]:
     """A YAML file's settings as command-line words. Raises UserError when it cannot be read or is no mapping."""
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.load(path.read_text(), SettingsLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
         raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):

@@ -7,6 +7,7 @@ from typing import Any
 
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
+from configs.types import check_types
 
 LR_FULL, LR_ADAPTERS = 1e-5, 3e-4
 USED_ONLY_BY = {"prompt_length": ("stories",)}  # settings of `env` that not every environment uses
@@ -43,6 +44,7 @@ def resolve(asked: Experiment, cuda_available: bool) -> Experiment:
     Resolving twice changes nothing. Raises UserError for values out of range, settings without effect and
     contradictions.
     """
+    check_types(asked)
     check_ranges(asked)
     asked = with_floats(asked)
     routing, adapter = resolve_routing(asked.routing, spell_lora_rank_out(asked))
@@ -85,7 +87,7 @@ def resolve_routing(routing: RoutingSettings, adapter: AdapterSettings) -> tuple
     if adapter.kind not in (None, "dual_lora"):
         raise UserError(f"--adapter.kind {adapter.kind}: routing needs dual_lora; leave --adapter.kind or --routing.enabled out")
     if routing.mode == "none":  # the matched control has one form, so that equal runs have equal hashes
-        for name in set(changed(routing)) - {"enabled", "mode"}:
+        for name in [name for name in changed(routing) if name not in ("enabled", "mode")]:
             raise UserError(f"--routing.{name} {getattr(routing, name)}: has no effect with --routing.mode none")
         routing = RoutingSettings()
     return routing, replace(adapter, kind="dual_lora")

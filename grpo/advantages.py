@@ -31,9 +31,9 @@ def group_advantages(rewards: Float[Tensor, " n"], group_size: int, scale: Scale
     (`none`: Dr. GRPO, arXiv:2503.20783). A group whose rewards are all equal gets exact zeros: its maximum equals its
     minimum, whatever rounding makes of its standard deviation.
 
-    Raises ValueError for an unknown scale, a group size below 2, or rewards that do not form whole groups.
+    Raises ValueError for an unknown scale, a group size below 2, or rewards that do not form whole groups, or none.
     """
-    if group_size < 2 or len(rewards) % group_size:
+    if group_size < 2 or not len(rewards) or len(rewards) % group_size:
         raise ValueError(f"{len(rewards)} rewards do not form groups of {group_size}")
     grouped = rearrange(rewards, "(groups size) -> groups size", size=group_size)
     constant = grouped.amax(1) == grouped.amin(1)

@@ -83,14 +83,16 @@ def show(
 def write(
     checkpoint: Path, record: Mapping[str, Any], evaluations: Mapping[str, ModeEvaluation], training: Sequence[dict[str, Any]]
 ) -> None:
-    """In place of an earlier evaluation. Without evaluations during training there is no picture."""
+    """In place of an earlier evaluation, and says so. Without evaluations during training there is no picture."""
+    replaced = " (in place of an earlier evaluation)" if (checkpoint / "evaluation.json").exists() else ""
     samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in sample_rows(evaluation)]
     write_whole(checkpoint / "evaluation_samples.jsonl", lambda temporary: temporary.write_text("".join(samples)))
     write_json(checkpoint / "evaluation.json", record)
     print(f"{checkpoint}: evaluation.json, evaluation_samples.jsonl", end="")
     if training:
         plot_modes(training, checkpoint.absolute().parent.name, record["step"], checkpoint / "evaluation.png")
-    print(", evaluation.png" if training else "; no evaluation.png, since training was never evaluated")
+    picture = ", evaluation.png" if training else "; no evaluation.png, since training was never evaluated"
+    print(f"{picture}{replaced}")
 
 
 def say_modes(options: EvaluateOptions) -> None:

@@ -93,7 +93,7 @@ def test_almost_equal_rewards_are_not_constant(spread):
     assert result.constant.tolist() == [False] and result.advantages[2] > 0
 
 
-@pytest.mark.parametrize(("count", "size"), [(5, 2), (3, 4), (4, 1), (4, 0), (4, -2), (7, 3)])
+@pytest.mark.parametrize(("count", "size"), [(5, 2), (3, 4), (4, 1), (4, 0), (4, -2), (7, 3), (0, 4)])
 def test_rewards_that_do_not_form_whole_groups_are_refused(count, size):
     with pytest.raises(ValueError, match=f"{count} rewards do not form groups of {size}"):
         group_advantages(torch.zeros(count), size)
