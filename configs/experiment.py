@@ -75,16 +75,16 @@ class RoutingSettings:
 class AdapterSettings:
     kind: Literal["none", "lora", "dual_lora"] | None = None
     """none trains all weights; default: dual_lora with routing, else none."""
-    rank: int = 8
-    """Rank of a single LoRA."""
-    retain_rank: int = 4
-    """Rank of the retain adapter."""
-    forget_rank: int = 4
-    """Rank of the forget adapter."""
-    alpha: float = 16.0
-    """An adapter's output is scaled by alpha / rank."""
-    stride: int = 1
-    """Adapters in every stride-th layer."""
+    rank: int | None = None
+    """Rank of a single LoRA; default 8."""
+    retain_rank: int | None = None
+    """Rank of the retain adapter; default 4."""
+    forget_rank: int | None = None
+    """Rank of the forget adapter; default 4."""
+    alpha: float | None = None
+    """An adapter's output is scaled by alpha / rank; default 16."""
+    stride: int | None = None
+    """Adapters in every stride-th layer; default 1."""
     preset: Literal["r1", "r2", "r4", "r8", "r16", "r32", "r1h"] | None = None
     """All ranks and alpha at once (r1h: rank 1 in every second layer)."""
 

@@ -10,6 +10,7 @@ from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from configs.types import check_types
 
 LR_FULL, LR_ADAPTERS = 1e-5, 3e-4
+ADAPTER_DEFAULTS = {"rank": 8, "retain_rank": 4, "forget_rank": 4, "alpha": 16.0, "stride": 1}
 USED_ONLY_BY = {"prompt_length": ("stories",)}  # settings of `env` that not every environment uses
 
 
@@ -71,7 +72,7 @@ def with_floats(settings: Any) -> Any:
 def spell_lora_rank_out(asked: Experiment) -> AdapterSettings:
     if asked.lora_rank is None:
         return asked.adapter
-    contradicting = [f"adapter.{name}" for name in ("rank", "preset") if name in changed(asked.adapter)]
+    contradicting = [f"adapter.{name}" for name in ("rank", "preset") if getattr(asked.adapter, name) is not None]
     if asked.adapter.kind not in (None, "lora"):
         contradicting.append("adapter.kind")
     for name in contradicting:
@@ -94,22 +95,22 @@ def resolve_routing(routing: RoutingSettings, adapter: AdapterSettings) -> tuple
 
 
 def resolve_adapter(adapter: AdapterSettings) -> AdapterSettings:
-    """Spells a preset out. A setting of another kind of adapter is refused: it would have no effect."""
+    """Spells a preset and the defaults out. A setting of another kind of adapter is refused: it would have no effect."""
     used = {"none": (), "lora": ("rank", "alpha", "stride"), "dual_lora": ("retain_rank", "forget_rank", "alpha", "stride")}
     assert adapter.kind is not None
-    given = [name for name in changed(adapter) if name not in ("kind", "preset")]
-    for name in given:
-        if name not in used[adapter.kind]:
-            raise UserError(f"--adapter.{name} {getattr(adapter, name)}: has no effect with --adapter.kind {adapter.kind}")
+    given = {name: value for name in ADAPTER_DEFAULTS if (value := getattr(adapter, name)) is not None}
+    for name, value in given.items():
+        if name not in used[adapter.kind] and value != ADAPTER_DEFAULTS[name]:
+            raise UserError(f"--adapter.{name} {value}: has no effect with --adapter.kind {adapter.kind}")
     if adapter.preset is None:
-        return adapter
+        return replace(adapter, **(ADAPTER_DEFAULTS | given))
     if adapter.kind == "none":
         raise UserError(f"--adapter.preset {adapter.preset}: has no effect with --adapter.kind none; use lora or dual_lora")
-    if given:
-        raise UserError(f"--adapter.preset {adapter.preset}: contradicts --adapter.{given[0]} {getattr(adapter, given[0])}")
+    for name, value in given.items():
+        raise UserError(f"--adapter.preset {adapter.preset}: contradicts --adapter.{name} {value}")
     rank = int(adapter.preset.strip("rh"))
-    ranks = {name: rank for name in used[adapter.kind] if name.endswith("rank")}
-    return replace(adapter, preset=None, alpha=float(rank), stride=2 if adapter.preset.endswith("h") else 1, **ranks)
+    preset = {name: rank for name in used[adapter.kind] if name.endswith("rank")} | {"alpha": float(rank)}
+    return replace(adapter, preset=None, **(ADAPTER_DEFAULTS | preset | {"stride": 2 if adapter.preset.endswith("h") else 1}))
 
 
 def resolve_device(device: str, cuda_available: bool) -> str:
@@ -130,9 +131,9 @@ def check_ranges(e: Experiment) -> None:
     not_negative = ["seed", "beta", "grpo.warmup_steps", "eval.final_samples"]
     flat = flatten(e)
     for name in at_least_one:
-        require(flat[name] >= 1, name, flat[name], "must be at least 1")
+        require(flat[name] is None or flat[name] >= 1, name, flat[name], "must be at least 1")
     for name in positive:
-        require(0 < flat[name] < float("inf"), name, flat[name], "must be a positive number")
+        require(flat[name] is None or 0 < flat[name] < float("inf"), name, flat[name], "must be a positive number")
     for name in shares:
         require(0 <= flat[name] <= 1, name, flat[name], "must be between 0 and 1")
     for name in not_negative:

@@ -118,6 +118,7 @@ def check_lengths(config: Experiment, environment: Environment, model: Llama) ->
 
 def adapter_spec(config: Experiment) -> AdapterSpec:
     a = config.adapter
+    assert a.rank and a.retain_rank and a.forget_rank and a.alpha and a.stride, "resolve() fills them in"
     if a.kind == "dual_lora":
         return AdapterSpec("dual_lora", {RETAIN: a.retain_rank, FORGET: a.forget_rank}, a.alpha, a.stride)
     return AdapterSpec("lora", {LORA: a.rank}, a.alpha, a.stride)

@@ -288,6 +288,9 @@ REFUSED = [
         for name, value in [("retain_rank", "3"), ("forget_rank", "3"), ("alpha", "3.0"), ("stride", "3")]
     ),
     ("--adapter.kind lora --adapter.preset r8 --adapter.rank 3", "--adapter.preset r8: contradicts --adapter.rank 3"),
+    ("--routing.enabled --adapter.preset r8 --adapter.retain_rank 4", "--adapter.preset r8: contradicts --adapter.retain_rank 4"),
+    ("--adapter.kind lora --adapter.preset r8 --adapter.alpha 16", "--adapter.preset r8: contradicts --adapter.alpha 16.0"),
+    ("--lora_rank 3 --adapter.rank 8", "--lora_rank 3: contradicts --adapter.rank 8"),
     (
         "--grpo.kl_estimator k1",
         "--grpo.kl_estimator k1: its expected gradient in the loss is zero; accepted are k2, k3, or k1 with --grpo.kl_corrected",
