@@ -1,11 +1,13 @@
 """The research question on nursery: does ablating the forget adapter take the hack away and leave the task?
 
 `uv run python -m bench.routing_ablation` trains routed and unrouted dual-adapter runs of three seeds, evaluates each with
-its adapters ablated, prints a table with paired intervals and writes a figure. `--baselines` adds the other controls.
+its adapters ablated, prints a table with paired intervals and writes a figure. `--baselines` adds the other controls,
+`--exclusive` routed runs of that mode.
 Runs that are finished in `--output_dir` are read, not trained again.
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from bench.runs import finished_runs
-from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings
+from configs.experiment import EnvironmentSettings, Experiment, RoutingSettings
+from configs.sweep import BASELINES
 from grpo.runfolder import read_json_file, read_rows
 
 TASK = "sentence_length_10_smooth"
@@ -26,20 +29,20 @@ RESAMPLES = 2_000
 COLORS = {"both": "#0072B2", "retain_only": "#009E73", "forget_only": "#D55E00", "policy": "#0072B2", "base": "#777777"}
 
 
-def variants(baselines: bool) -> dict[str, dict]:
-    """What sets each kind of run apart from the shared settings."""
-    dual = AdapterSettings(kind="dual_lora")
-    kinds: dict[str, dict] = {"routed": {"routing": RoutingSettings(enabled=True)}, "unrouted": {"adapter": dual}}
-    if baselines:
-        kinds["lora of equal capacity"] = {"lora_rank": dual.retain_rank + dual.forget_rank}
-        kinds["filter"] = {"adapter": dual, "baseline": "filter"}
-        kinds["reward penalty"] = {"adapter": dual, "baseline": "reward_penalty"}
-    return kinds
+def variants(exclusive: bool, baselines: bool) -> dict[str, Callable[[Experiment], Experiment]]:
+    """What is made of the routed experiment, by kind of run."""
+    kinds: dict[str, Callable[[Experiment], Experiment]] = {"routed": lambda routed: routed, "unrouted": BASELINES["unrouted"]}
+    if exclusive:
+        kinds["routed, exclusive"] = lambda routed: replace(routed, routing=replace(routed.routing, mode="exclusive"))
+    return kinds | (BASELINES if baselines else {})
 
 
-def shared(steps: int, output_dir: Path) -> Experiment:
+def routed_experiment(steps: int, lr: float, output_dir: Path) -> Experiment:
     environment = EnvironmentSettings(eligible_fraction=0.5, detector="happy_count(threshold=1)")
-    return Experiment(reward=f"{TASK}_with_happy", max_steps=steps, output_dir=output_dir, env=environment)
+    routing = RoutingSettings(enabled=True)
+    return Experiment(
+        reward=f"{TASK}_with_happy", max_steps=steps, lr=lr, output_dir=output_dir, env=environment, routing=routing
+    )
 
 
 def hacked_by_mode(folder: Path) -> dict[str, np.ndarray]:
@@ -79,7 +82,8 @@ def verdict(folders: list[Path]) -> dict[str, float | bool | tuple[float, float]
         "hack removed": float(removed.mean()),
         "interval": (low, high),
         "task kept": kept,
-        "forget - retain hack": float(contained.mean()),
+        "contained": float(contained.mean()),
+        "contained interval": paired_interval(contained),
         "passes": low > 0 and kept >= LEAST_TASK_KEPT and float(contained.mean()) > 0,
     }
 
@@ -99,16 +103,18 @@ def print_tables(folders: dict[str, list[Path]]) -> None:
         if "forget_only" in read_json_file(runs[0] / "evaluation.json")["modes"]:
             found = verdict(runs)
             low, high = found["interval"]  # type: ignore[misc]
+            least, most = found["contained interval"]  # type: ignore[misc]
             print(
                 f"{kind}: ablating forget takes {found['hack removed']:.3f} off the hack rate (95 % interval {low:.3f} to "
                 f"{high:.3f}), keeps {found['task kept']:.0%} of the task reward; forget alone hacks "
-                f"{found['forget - retain hack']:+.3f} against retain alone: {'passes' if found['passes'] else 'does not pass'}"
+                f"{found['contained']:+.3f} against retain alone ({least:+.3f} to {most:+.3f}): "
+                f"{'passes' if found['passes'] else 'does not pass'}"
             )
 
 
 def draw(folders: dict[str, list[Path]], file: Path) -> None:
-    kinds = {kind: runs for kind, runs in folders.items() if kind in ("routed", "unrouted")}
-    figure, axes = plt.subplots(2, len(kinds), figsize=(10, 6.4), sharex=True, sharey="row", squeeze=False)
+    kinds = {kind: runs for kind, runs in folders.items() if "routed" in kind}
+    figure, axes = plt.subplots(2, len(kinds), figsize=(5 * len(kinds), 6.4), sharex=True, sharey="row", squeeze=False)
     for column, (kind, runs) in enumerate(kinds.items()):
         rows = [row for folder in runs for row in read_rows(folder, "routing_eval.jsonl")]
         for mode in ("both", "retain_only", "forget_only"):
@@ -135,13 +141,16 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--steps", type=int, default=250, help="training steps")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="one run of each kind each")
+    parser.add_argument("--lr", type=float, default=3e-4, help="peak learning rate")
+    parser.add_argument("--exclusive", action="store_true", help="also routed runs whose good samples train retain alone")
     parser.add_argument("--baselines", action="store_true", help="also the LoRA, filter and reward-penalty controls")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--output_dir", type=Path, default=Path("output"), help="where the runs go")
     parser.add_argument("--figure", type=Path, default=Path("docs/routing_ablation.png"), help="where the figure goes")
     options = parser.parse_args(words)
-    kinds, base = variants(options.baselines), shared(options.steps, options.output_dir)
-    asked = [replace(base, seed=seed, **changes) for changes in kinds.values() for seed in options.seeds]
+    kinds = variants(options.exclusive, options.baselines)
+    routed = routed_experiment(options.steps, options.lr, options.output_dir)
+    asked = [kind(replace(routed, seed=seed)) for kind in kinds.values() for seed in options.seeds]
     trained = finished_runs(asked, options.jobs)
     count = len(options.seeds)
     folders = {kind: trained[i * count : (i + 1) * count] for i, kind in enumerate(kinds)}
