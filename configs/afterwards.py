@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
+
+from configs.cli import split_at_commas
 from configs.resolve import require
 
 
@@ -63,11 +66,12 @@ def check(options: EvaluateOptions) -> None:
 
 def reward_calls(options: EvaluateOptions) -> list[str]:
     """The parts of `eval_rewards` between commas that stand outside parentheses."""
-    parts, depth = [""], 0
-    for character in options.eval_rewards:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts] if options.eval_rewards else []
+    return split_at_commas(options.eval_rewards)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER]")]
+    """A sweep's folder or a run's; two runs' are compared."""
+    out: Path | None = None
+    """The page to write; by default FOLDER/report.html, and for two runs report_compare.html beside the first."""

@@ -1,0 +1,299 @@
+"""What a sweep is asked for with: words, files of Python, baselines; and one line for everything that is wrong."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.cli import parse_value, split_at_commas
+from configs.errors import UserError
+from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, LabelSettings, RoutingSettings
+from configs.resolve import flatten, resolve
+from configs.sweep import BASELINES, Sweep, SweepOptions, checked, load_sweep, read_sweep, with_setting
+
+ROOT = Path(__file__).parents[2]
+ROUTED = Experiment(
+    reward="happy_exp",
+    seed=7,
+    labels=LabelSettings(fraction=0.5, noise=0.1),
+    env=EnvironmentSettings(detector="happy_count(threshold=2)"),
+    routing=RoutingSettings(enabled=True, mode="exclusive", retain_rollouts=4),
+    adapter=AdapterSettings(retain_rank=2, forget_rank=6, alpha=12.0, stride=2),
+)
+
+
+def read(*words: str) -> tuple[SweepOptions, Sweep]:
+    return read_sweep(words, "Runs many.")
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(UserError) as caught:
+        read(*words)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def differing(asked: Experiment, usual: Experiment | None = None) -> dict[str, Any]:
+    beneath = flatten(Experiment() if usual is None else usual)
+    return {name: value for name, value in flatten(asked).items() if value != beneath[name]}
+
+
+# Words
+
+
+def test_the_grid_and_what_is_fixed():
+    options, sweep = read(
+        *["--reward", "sentence_length_5", "--grid", "seed=42,123,7", "beta=0.01,0.02"],
+        *["--fixed", "lr=1e-5", "batch_size=32", "num_generations=16", "max_steps=1000", "--per_gpu", "12"],
+    )
+    assert sweep.grid == {"seed": (42, 123, 7), "beta": (0.01, 0.02)}
+    assert differing(sweep.base) == {"reward": "sentence_length_5", "lr": 1e-5, "max_steps": 1000}
+    assert (sweep.seeds, sweep.baselines, sweep.keep) == ((), (), None)
+    assert options.per_gpu == 12
+    assert (options.jobs, options.retries, options.backend, options.mps, options.dry_run) == (None, 1, "local", None, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "grid"),
+    [
+        ("labels.fraction=0.2,1", {"labels.fraction": (0.2, 1.0)}),
+        ("routing.enabled=true,false", {"routing.enabled": (True, False)}),
+        ("lr=None,3e-4", {"lr": (None, 3e-4)}),
+        ("adapter.kind=lora,None", {"adapter.kind": ("lora", None)}),
+        ("max-steps=5, 6", {"max_steps": (5, 6)}),
+        ("seed=3", {"seed": (3,)}),
+        ("reward=happy_count(cap=5),happy_binary", {"reward": ("happy_count(cap=5)", "happy_binary")}),
+        (
+            "reward={name: happy_count, params: {cap: 5}},happy_exp",
+            {"reward": ({"name": "happy_count", "params": {"cap": 5}}, "happy_exp")},
+        ),
+        ("env.detector=f(words=['a','b'],n=1),g", {"env.detector": ("f(words=['a','b'],n=1)", "g")}),
+    ],
+)
+def test_values_of_the_grid_are_those_of_the_command_line(word: str, grid: dict):
+    assert read("--grid", word)[1].grid == grid
+
+
+def test_the_grid_may_be_given_in_parts_and_options_of_a_run_among_them():
+    options, sweep = read(
+        "--grid", "seed=1,2", "--routing.enabled", "--grid", "beta=0,1", "--fixed", "lr=1", "--fixed", "max_steps=9"
+    )
+    assert sweep.grid == {"seed": (1, 2), "beta": (0.0, 1.0)}
+    assert differing(sweep.base) == {"routing.enabled": True, "lr": 1.0, "max_steps": 9}
+    assert options.baselines is False
+    assert read("--baselines", "--routing.enabled")[1].baselines == ("unrouted", "lora", "filter", "reward_penalty")
+
+
+def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
+    file = tmp_path / "base.yaml"
+    file.write_text("beta: 0.5\nseed: 3\nlr: 1.0\nmax_steps: 8\n")
+    sweep = read("--config", str(file), "--grid", "seed=1,2", "--fixed", "lr=2", "--max_steps", "9")[1]
+    assert differing(sweep.base) == {"beta": 0.5, "seed": 3, "lr": 2.0, "max_steps": 9}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--grid bta=1", "--grid bta=1: no such setting (did you mean beta?)"),
+        ("--grid xyzzy=1", "--grid xyzzy=1: no such setting"),
+        ("--grid routing=true", "--grid routing=true: no such setting (did you mean routing.mode?)"),
+        ("--fixed bta=1", "--fixed bta=1: no such setting (did you mean beta?)"),
+        ("--grid beta=x,1", "in --grid: --beta x: must be a number"),
+        ("--grid beta=1,x", "in --grid: --beta x: must be a number"),
+        ("--fixed seed=1.5", "in --fixed: --seed 1.5: must be a whole number"),
+        ("--fixed beta=1,2", "in --fixed: --beta 1,2: must be a number"),
+        ("--grid routing.enabled=yes", "in --grid: --routing.enabled yes: must be true or false"),
+        ("--grid adapter.kind=dora", "in --grid: --adapter.kind dora: accepted are dual_lora, lora, none"),
+        ("--grid beta", "--grid beta: must be NAME=VALUE,VALUE"),
+        ("--grid beta=", "--grid beta=: must be NAME=VALUE,VALUE"),
+        ("--grid beta=1,", "--grid beta=1,: must be NAME=VALUE,VALUE"),
+        ("--fixed lr", "--fixed lr: must be NAME=VALUE"),
+        ("--grid", "--grid: a value is missing"),
+        ("--grid beta=1,1.0", "--grid beta: 1.0 stands there twice"),
+        ("--grid beta=1 beta=2", "--grid beta=2: beta stands there twice"),
+        ("--grid beta=1 --grid beta=2", "--grid beta=2: beta stands there twice"),
+        ("--fixed lr=1 lr=1", "--fixed lr=1: lr stands there twice"),
+        ("--grid beta=1,2 --fixed beta=3", "--fixed beta=3.0: --grid varies it"),
+        ("--grid beta=1,2 --beta 1", "--beta 1.0: --grid varies it"),
+        ("--grid routing.enabled=true,false --routing.no-enabled", "--routing.enabled False: --grid varies it"),
+        ("--fixed lr=1 --lr 2", "--fixed lr=1.0: contradicts --lr 2.0"),
+        ("--grid output_dir=a,b", "--grid output_dir: makes no other run, so it can not vary"),
+        ("--overwrite", "--overwrite: not in a sweep, which keeps what is finished; remove its folder to start anew"),
+        ("--fixed wandb.group=x", "--wandb.group x: a sweep's runs have its name as their group; see --name"),
+        ("--jobs many", "--jobs many: must be a whole number"),
+        ("--backend slurm", "--backend slurm: accepted are local, ray"),
+        ("--gird seed=1", "--gird: no such option (did you mean --grid?); --help lists them"),
+        ("--resume", "--resume: no such option; --help lists them"),
+        ("sweep.yaml", "sweep.yaml: a sweep is a Python file, FILE.py, or NAME=VALUE words after --grid and --fixed"),
+        ("nowhere.py", "nowhere.py: no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words: str, message: str):
+    assert refusal(*words.split()) == message
+
+
+def test_the_same_value_twice_is_no_contradiction():
+    assert read("--fixed", "lr=1", "--lr", "1.0")[1].base.lr == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a, b", ["a", "b"]),
+        ("a,", ["a", ""]),
+        ("a(x=1,y=2),b", ["a(x=1,y=2)", "b"]),
+        ("{a: [1,2], b: (3,4)},c", ["{a: [1,2], b: (3,4)}", "c"]),
+        ("f(a=[(1,2),3]),[x,y]", ["f(a=[(1,2),3])", "[x,y]"]),
+    ],
+)
+def test_commas_inside_brackets_do_not_split(text: str, parts: list[str]):
+    assert split_at_commas(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parsed"),
+    [
+        ("beta", 1, 1.0),
+        ("beta", "1e-3", 1e-3),
+        ("lr", None, None),
+        ("reward", {"name": "x", "params": {"a": [1, 2]}}, {"name": "x", "params": {"a": [1, 2]}}),
+        ("routing.enabled", True, True),
+        ("routing.enabled", "False", False),
+        ("output_dir", "a/b", Path("a/b")),
+        ("model", "None", "None"),
+        ("model", "--help", "--help"),
+    ],
+)
+def test_a_value_of_python_and_a_word_go_through_the_same_parser(name: str, value: Any, parsed: Any):
+    found = parse_value(name, value)
+    assert (found, type(found)) == (parsed, type(parsed))
+
+
+# Files
+
+SWEEP = """
+from configs.experiment import Experiment, RoutingSettings
+from configs.sweep import Sweep
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(body: str) -> Path:
+        path = tmp_path / "my_sweep.py"
+        path.write_text(SWEEP + body)
+        return path
+
+    return write
+
+
+def test_a_file_builds_a_sweep(file):
+    path = file(
+        "LEAST = 0.02\n"
+        "def keep(experiment): return experiment.beta >= LEAST or experiment.seed == 1\n"
+        "mine = Sweep(base=Experiment(max_steps=5, routing=RoutingSettings(enabled=True)), grid={'beta': [0, 0.02]},\n"
+        "             seeds=range(1, 3), baselines=['lora'], keep=keep)\n"
+        "again = mine\n"
+    )
+    found = load_sweep(path)
+    assert found.grid == {"beta": (0.0, 0.02), "seed": (1, 2)}
+    assert (found.base.max_steps, found.seeds, found.baselines) == (5, (), ["lora"])
+    assert found.keep is not None
+    assert [found.keep(replace(found.base, beta=beta, seed=2)) for beta in (0.0, 0.02)] == [False, True]
+
+    options, sweep = read(str(path), "--max_steps", "6", "--grid", "lr=1,2", "--fixed", "batch_size=16")
+    assert options.file == path
+    assert sweep.grid == {"beta": (0.0, 0.02), "seed": (1, 2), "lr": (1.0, 2.0)}
+    assert differing(sweep.base) == {"max_steps": 6, "batch_size": 16, "routing.enabled": True}
+    assert sweep.baselines == ["lora"]
+    assert read(str(path), "--baselines")[1].baselines == tuple(BASELINES)
+    assert refusal(str(path), "--seed", "5") == f"--seed 5: {path} varies it"
+    assert refusal(str(path), "--grid", "beta=1") == f"--grid beta: {path} varies it, too"
+    assert refusal(str(path), "--fixed", "beta=1") == f"--fixed beta=1.0: {path} varies it"
+
+
+FAULTY = [
+    ("x = 1", "{}: must build one Sweep, as in `sweep = Sweep(base=Experiment())`; it builds none"),
+    ("a = Sweep()\nb = Sweep(seeds=[1])", "{}: must build one Sweep, as in `sweep = Sweep(base=Experiment())`; it builds 2"),
+    ("\n\nraise KeyError('beta')", "{}:6: KeyError: 'beta'"),
+    ("def f():\n    return 1 / 0\n\nf()", "{}:5: ZeroDivisionError: division by zero"),
+    ("import sys\nsys.exit('no\\nmore')", "{}:5: SystemExit: no more"),
+    ("sweep = Sweep(bass=1)", "{}:4: TypeError: Sweep.__init__() got an unexpected keyword argument 'bass'"),
+    ("import nothing_like_it", "{}:4: ModuleNotFoundError: No module named 'nothing_like_it'"),
+    ("sweep = Sweep(", "{}:4: SyntaxError: "),
+    ("sweep = Sweep(base=3)", "{}: a Sweep takes an Experiment as its base and a mapping as its grid"),
+    ("sweep = Sweep(Experiment(max_steps='60'))", "{}: --max_steps 60: must be a whole number"),
+    ("sweep = Sweep(grid=[1])", "{}: a Sweep takes an Experiment as its base and a mapping as its grid"),
+    ("sweep = Sweep(grid={'bta': [1]})", "{}: grid bta=1: no such setting (did you mean beta?)"),
+    ("sweep = Sweep(grid={'beta': 1})", "{}: grid beta: must be a list of values, not 1"),
+    ("sweep = Sweep(grid={'beta': '12'})", "{}: grid beta: must be a list of values, not '12'"),
+    ("sweep = Sweep(grid={'beta': []})", "{}: grid beta: must be a list of values, not []"),
+    ("sweep = Sweep(grid={'beta': ['x']})", "{}: in grid: --beta x: must be a number"),
+    ("sweep = Sweep(grid={'beta': [[1]]})", "{}: in grid: --beta [1]: must be one value, not a list"),
+    (
+        "sweep = Sweep(grid={'seed': [True]})",
+        "{}: in grid: --seed True: must not be true or false; words like on, off, yes and no",
+    ),
+    ("sweep = Sweep(grid={'seed': [1, 1]})", "{}: grid seed: 1 stands there twice"),
+    ("sweep = Sweep(grid={'seed': [1]}, seeds=[2])", "{}: seeds: seed is in the grid, too"),
+    ("sweep = Sweep(baselines=['none'])", "{}: baselines: none: accepted are unrouted, lora, filter, reward_penalty"),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), FAULTY)
+def test_what_is_wrong_with_a_file_is_one_line(file, body: str, message: str):
+    path = file(body)
+    with pytest.raises(UserError) as caught:
+        load_sweep(path)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith(message.format(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "sweeps").glob("*.py")), ids=lambda path: path.stem)
+def test_the_shipped_files_are_sweeps(path: Path):
+    assert load_sweep(path).grid
+
+
+def test_a_sweep_of_python_is_read_as_the_command_line_is():
+    asked = Sweep(grid={"beta": [1, 0.5], "lr": [None]}, seeds=[3, 4])
+    assert checked(asked) == Sweep(grid={"beta": (1.0, 0.5), "lr": (None,), "seed": (3, 4)})
+
+
+# Baselines
+
+CONTROL = {"routing.enabled": False, "routing.mode": "classic", "routing.retain_rollouts": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("unrouted", {"adapter.kind": "dual_lora"}),
+        ("lora", {"adapter.kind": "lora", "adapter.rank": 8, "adapter.retain_rank": None, "adapter.forget_rank": None}),
+        ("filter", {"adapter.kind": "dual_lora", "baseline": "filter"}),
+        ("reward_penalty", {"adapter.kind": "dual_lora", "baseline": "reward_penalty"}),
+    ],
+)
+def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
+    control = BASELINES[name](ROUTED)
+    usual = flatten(ROUTED)
+    expected = {setting: value for setting, value in (CONTROL | changes).items() if usual[setting] != value}
+    assert differing(control, ROUTED) == expected
+    assert resolve(control, cuda_available=False).lr == resolve(ROUTED, cuda_available=False).lr == 3e-4
+
+
+def test_a_preset_s_lora_has_both_ranks_and_the_same_alpha():
+    routed = Experiment(routing=RoutingSettings(enabled=True), adapter=AdapterSettings(preset="r1h"))
+    found = resolve(BASELINES["lora"](routed), cuda_available=False).adapter
+    assert (found.kind, found.rank, found.alpha, found.stride) == ("lora", 2, 1.0, 2)
+    found = resolve(BASELINES["unrouted"](routed), cuda_available=False).adapter
+    assert found == resolve(routed, cuda_available=False).adapter
+
+
+def test_settings_are_replaced_by_dotted_name():
+    assert with_setting(Experiment(), "labels.noise", 0.5) == Experiment(labels=LabelSettings(noise=0.5))
+    assert with_setting(Experiment(), "seed", 5) == Experiment(seed=5)

@@ -1,0 +1,286 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from configs.errors import UserError
+from sweeps import schedule
+from sweeps.plan import Plan
+from sweeps.schedule import Outcome, ScheduleOptions, run_plan
+from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, state, wait_for
+from tests.sweeps.test_mps import install
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A sweep's; none of its processes is left in the end."""
+    yield tmp_path / "sweep"
+    wait_for(lambda: all(map(is_gone, pids(tmp_path / "sweep"))))
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run(plan, retries=1)`: carried out with fake runs, two at once."""
+    script = fake_script(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def carry_out(plan: Plan, jobs: int | None = 2, **options: Any) -> Outcome:
+        return run_plan(plan, ScheduleOptions(jobs=jobs, **options), script)
+
+    return carry_out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_run_s_crash_does_not_touch_the_others(folder: Path, run: Run, capsys: pytest.CaptureFixture[str]):
+    plan = fake_plan(folder, {"a": {"steps": 5}, "b": {"exits": [1]}, "c": {}, "d": {"exits": [-signal.SIGKILL]}})
+    assert run(plan) == Outcome(finished=2, skipped=0, failed=2, interrupted=0)
+    assert [state(folder / name) for name in "abcd"] == ["finished", "failed", "finished", "running"]
+    failures = {row["run"]: row for row in rows(folder / "failures.jsonl")}
+    config = folder / "configs"
+    assert failures == {
+        "b": {
+            "run": "b",
+            "attempt": 1,
+            "exit_code": 1,
+            "command": f"uv run fake_launch.py --config {config / 'b.yaml'} --resume",
+            "last_lines": ["went wrong at step 1"],
+        },
+        "d": {
+            "run": "d",
+            "attempt": 1,
+            "exit_code": -9,
+            "command": f"uv run fake_launch.py --config {config / 'd.yaml'} --resume",
+            "last_lines": ["went wrong at step 1"],
+        },
+    }
+    said = [line[9:] for line in capsys.readouterr().err.splitlines()]
+    assert f"b: exit code 1: went wrong at step 1 ({folder / 'logs' / 'b.log'})" in said
+    assert said[-1] == "demo: 4 runs: 2 failed, 2 finished"
+
+
+def test_the_same_call_again_continues(folder: Path, run: Run):
+    """What is finished is skipped, what failed goes on where it was."""
+    plan = fake_plan(folder, {"a": {}, "b": {"steps": 3, "exits": [1]}})
+    assert run(plan) == Outcome(finished=1, skipped=0, failed=1, interrupted=0)
+    before = contents(folder / "a")
+    assert run(plan) == Outcome(finished=1, skipped=1, failed=0, interrupted=0)
+    assert [row["step"] for row in rows(folder / "b" / "metrics.jsonl")] == [0, 1, 2]
+    assert contents(folder / "a") == before
+    assert run(plan) == Outcome(finished=0, skipped=2, failed=0, interrupted=0)
+    log = (folder / "logs" / "b.log").read_text().splitlines()
+    assert [line.partition(":")[0][:14] for line in log] == ["=== attempt 1,", "went wrong at ", "=== attempt 1,", "done"]
+
+
+def test_failed_runs_are_retried(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"steps": 5, "exits": [1, -signal.SIGKILL, 0]}, "b": {}})
+    assert run(plan, retries=2) == Outcome(finished=2, skipped=0, failed=0, interrupted=0)
+    assert [(row["attempt"], row["exit_code"]) for row in rows(folder / "failures.jsonl")] == [(1, 1), (2, -9)]
+    assert [row["step"] for row in rows(folder / "a" / "metrics.jsonl")] == [0, 1, 2, 3, 4]
+
+
+def test_retries_have_an_end(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"steps": 5, "exits": [1, 1, 1]}})
+    assert run(plan, retries=1) == Outcome(finished=0, skipped=0, failed=1, interrupted=0)
+    assert [(row["run"], row["attempt"]) for row in rows(folder / "failures.jsonl")] == [("a", 1), ("a", 2)]
+    assert run(plan, retries=1) == Outcome(finished=1, skipped=0, failed=0, interrupted=0)
+    assert [(row["run"], row["attempt"]) for row in rows(folder / "failures.jsonl")] == [("a", 1), ("a", 2), ("a", 1)]
+
+
+def test_a_user_s_error_is_not_retried(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"exits": [2]}})
+    assert run(plan, retries=3) == Outcome(finished=0, skipped=0, failed=1, interrupted=0)
+    assert [row["exit_code"] for row in rows(folder / "failures.jsonl")] == [2]
+
+
+def test_a_run_that_someone_else_stopped_is_interrupted(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"exits": [130]}, "b": {}})
+    assert run(plan, retries=3) == Outcome(finished=1, skipped=0, failed=0, interrupted=1)
+    assert rows(folder / "failures.jsonl") == []
+
+
+def test_an_end_without_a_record_of_it_is_a_failure(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"ends": "running"}})
+    assert run(plan) == Outcome(finished=0, skipped=0, failed=1, interrupted=0)
+    assert [(row["exit_code"], row["last_lines"]) for row in rows(folder / "failures.jsonl")] == [(0, ["done"])]
+
+
+def test_only_the_last_lines_of_the_last_attempt_are_recorded(folder: Path):
+    log = folder / "run.log"
+    assert schedule.last_attempt(log) == [schedule.HEADER]
+    folder.mkdir()
+    log.write_text("=== attempt 1, then\nfirst\n=== attempt 2, now\nsecond\nthird\n")
+    assert schedule.last_attempt(log) == ["=== attempt 2, now", "second", "third"]
+
+
+@pytest.mark.parametrize("ends", ["finished", "running"])
+def test_a_run_with_other_settings_stops_the_sweep_before_it_starts(folder: Path, run: Run, ends: str):
+    run(fake_plan(folder, {"b": {"ends": ends}}))
+    before = contents(folder / "b")
+    plan = fake_plan(folder, {"a": {}, "b": {"hash": "another"}})
+    with pytest.raises(UserError, match=r"sweep/b: holds a run with other settings \(hash hash of b, not another\)"):
+        run(plan)
+    assert contents(folder / "b") == before
+    assert not (folder / "a").exists()
+
+
+def test_a_second_sweep_in_the_same_folder_is_refused(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {}})
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match=f"^{folder}: another sweep is running there$"):
+        run(plan)
+    assert not (folder / "a").exists()
+    assert run(plan).finished == 1
+
+
+def test_a_run_whose_last_process_is_still_ending_is_waited_for(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(schedule, "BUSY_PAUSE", 0.1)
+    plan = fake_plan(folder, {"a": {"exits": [1]}})
+    run(plan)
+    (folder / "failures.jsonl").unlink()
+    lock = FileLock(folder / "a" / ".lock", thread_local=False)
+    lock.acquire()
+    timer = threading.Timer(1.0, lock.release)
+    timer.start()
+    assert run(plan) == Outcome(finished=1, skipped=0, failed=0, interrupted=0)
+    timer.join()
+    assert rows(folder / "failures.jsonl") == []
+
+
+def test_but_not_for_ever(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(schedule, "BUSY_PAUSE", 0.1)
+    monkeypatch.setattr(schedule, "BUSY_SECONDS", 0.5)
+    plan = fake_plan(folder, {"a": {"exits": [1]}, "b": {}})
+    run(plan)
+    with FileLock(folder / "a" / ".lock"):
+        assert run(plan, retries=2) == Outcome(finished=0, skipped=1, failed=1, interrupted=0)
+    assert rows(folder / "failures.jsonl")[-1]["exit_code"] == 2
+
+
+SWEEP = """
+import dataclasses, json, sys
+from pathlib import Path
+from sweeps.schedule import ScheduleOptions, run_plan
+from tests.sweeps.fake_runs import fake_plan
+outcome = run_plan(fake_plan(Path(sys.argv[1]), json.loads(sys.argv[3])), ScheduleOptions(jobs=2), Path(sys.argv[2]))
+print(json.dumps(dataclasses.asdict(outcome)))
+"""
+LONG = {"steps": 2000, "pause": 0.05, "grandchild": True}
+
+
+@pytest.fixture
+def sweep(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a sweep of four long runs in a process; returns when two of them are under way."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(**behaviour: Any) -> subprocess.Popen[str]:
+        script = fake_script(folder.parent)
+        plan = json.dumps(dict.fromkeys("abcd", LONG | behaviour))
+        command = [sys.executable, "-c", SWEEP, str(folder), str(script), plan]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        started.append(process)
+        wait_for(lambda: rows(folder / "a" / "metrics.jsonl") and rows(folder / "b" / "metrics.jsonl"))
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def outcome_of(process: subprocess.Popen[str]) -> Outcome:
+    said, _ = process.communicate(timeout=20)
+    return Outcome(**json.loads(said))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_once_running_runs_write_their_checkpoints(folder: Path, sweep: Callable[..., Any], run: Run, number: int):
+    process = sweep()
+    assert not any(map(is_gone, pids(folder)))
+    os.killpg(process.pid, number)  # as a terminal does; runs are in groups of their own
+    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4)
+    assert [state(folder / name) for name in "ab"] == ["interrupted", "interrupted"]
+    assert not (folder / "c").exists()
+    assert not (folder / "d").exists()
+    assert rows(folder / "failures.jsonl") == []
+    assert len(pids(folder)) == 4
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=1.0)
+    done = min(len(rows(folder / name / "metrics.jsonl")) for name in "ab")
+    short = fake_plan(folder, {name: {"steps": done + 2} for name in "abcd"})
+    assert run(short) == Outcome(finished=4, skipped=0, failed=0, interrupted=0)
+
+
+def test_stopped_twice_they_are_killed(folder: Path, sweep: Callable[..., Any]):
+    process = sweep(deaf=True)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4)
+    assert [state(folder / name) for name in "ab"] == ["running", "running"]
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=1.0)
+
+
+def test_killed_it_leaves_no_orphans(folder: Path, sweep: Callable[..., Any], run: Run):
+    process = sweep()
+    process.kill()
+    process.wait()
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=5.0)
+    assert [state(folder / name) for name in "ab"] == ["interrupted", "interrupted"]
+    short = fake_plan(folder, {name: {} for name in "abcd"})
+    assert run(short) == Outcome(finished=4, skipped=0, failed=0, interrupted=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "--jobs 0: must be at least 1"),
+        ({"per_gpu": 0}, "--per_gpu 0: must be at least 1"),
+        ({"retries": -1}, "--retries -1: must be at least 0"),
+        ({"backend": "slurm"}, "--backend slurm: accepted are local, ray"),
+        ({"address": "auto"}, "--address auto: has no effect without --backend ray"),
+        ({"backend": "ray", "jobs": 2}, "--jobs 2: has no effect with --backend ray"),
+        ({"mps": "start", "per_gpu": 2}, "--mps start: has no effect"),  # the runs are on the CPU
+    ],
+)
+def test_options_without_sense_are_refused(folder: Path, options: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
+        run_plan(fake_plan(folder, {"a": {}}), ScheduleOptions(**options))
+    assert not (folder / "a").exists()
+
+
+@pytest.mark.parametrize(("device", "message"), [("cuda:1", "--device cuda:1: .* use cuda"), ("cuda", "no GPU was found")])
+def test_devices_that_cannot_be_had_are_refused(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, device: str, message: str
+):
+    monkeypatch.setattr(schedule, "gpus", list)
+    with pytest.raises(UserError, match=message):
+        run(fake_plan(folder, {"a": {}}, device=device), jobs=None)
+
+
+def test_gpus_are_shared_out(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Four runs on two GPUs with room for two each; NVIDIA MPS is asked for, as several share one."""
+    install(folder.parent, monkeypatch)
+    monkeypatch.setattr(schedule, "gpus", lambda: ["0", "3"])
+    plan = fake_plan(folder, {name: {"steps": 20, "pause": 0.1} for name in "abcd"}, device="cuda")
+    assert run(plan, jobs=None, per_gpu=2).finished == 4
+    devices = [row["env"]["CUDA_VISIBLE_DEVICES"] for name in "abcd" for row in rows(folder / name / "starts")]
+    assert sorted(devices) == ["0", "0", "3", "3"]
+    assert "NVIDIA MPS is not up" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--mps require"):
+        run(fake_plan(folder, {"e": {}}, device="cuda"), jobs=None, per_gpu=2, mps="require")

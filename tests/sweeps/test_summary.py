@@ -1,0 +1,262 @@
+"""A sweep's summary against figures by hand, and its intervals against scipy."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from configs.errors import UserError
+from configs.experiment import Experiment, RoutingSettings
+from configs.sweep import Sweep, checked
+from envs.binding import folder_of, prepare
+from sweeps.intervals import mean_and_interval, share, t_95
+from sweeps.plan import Plan, PlannedRun, make_plan, write_plan
+from sweeps.summary import sample_lines, summarize_sweep, summary_table, write_summary
+
+ABSENT = {"n": 0, "mean": None, "interval": None}
+
+
+# Statistics
+
+
+def test_quantiles_are_student_s():
+    freedoms = [*range(1, 31), 31, 40, 100, 1000, 10**6]
+    expected = stats.t.ppf(0.975, freedoms)
+    np.testing.assert_allclose([t_95(freedom) for freedom in freedoms], expected, rtol=4e-6)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 31, 32, 200])
+def test_the_interval_is_scipy_s(count: int):
+    values = np.random.default_rng(count).normal(3, 2, count)
+    found = mean_and_interval([*values, None])
+    expected = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
+    assert found["n"] == count
+    np.testing.assert_allclose([found["mean"], *found["interval"]], [values.mean(), *expected], rtol=1e-5)
+
+
+def test_what_can_not_be_computed_is_none():
+    assert mean_and_interval([]) == mean_and_interval([None, None]) == ABSENT
+    assert mean_and_interval([0.5, None]) == {"n": 1, "mean": 0.5, "interval": None}
+    assert mean_and_interval([0.5, 0.5]) == {"n": 2, "mean": 0.5, "interval": [0.5, 0.5]}
+    assert share([True, None, False, False, True]) == {"n": 4, "mean": 0.5, "interval": None}
+    assert share([None]) == ABSENT
+
+
+# A sweep of two betas, routed and unrouted, two seeds each
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    base = Experiment(output_dir=tmp_path, max_steps=5, routing=RoutingSettings(enabled=True))
+    sweep = Sweep(base, {"beta": [0.01, 0.02]}, seeds=[1, 2], baselines=["unrouted"])
+    made = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "mine")
+    write_plan(made)
+    return made
+
+
+def figures(reward: float, **other: Any) -> dict[str, Any]:
+    usual = {"samples": 2, "reward": reward, "rewards/happy_binary": reward, "hacked": 0.25, "unique": 1.0, "jaccard": 0.1}
+    return usual | {"distinct_3": 0.6, "degenerate": False, "template_collapse": False} | other
+
+
+def finish(plan: Plan, run: PlannedRun, training: float | None, modes: dict[str, dict[str, Any]]) -> None:
+    folder = plan.folder / run.name
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
+    (folder / "status.json").write_text(json.dumps({"state": "finished", "step": 5}))
+    (folder / "summary.json").write_text(json.dumps({"training": {"reward": {"first": 0.0, "last": training}}}))
+    (folder / "evaluation.json").write_text(json.dumps({"step": 5, "modes": modes}))
+    samples = [
+        {"mode": mode, "prompt": f"{mode} {i}", "completion": "was\nhappy " * i, "reward": 0.5, "hacked": i == 2}
+        for mode in modes
+        for i in (1, 2, 3)
+    ]
+    (folder / "evaluation_samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+
+
+def end(plan: Plan, run: PlannedRun, state: str, **more: str) -> None:
+    folder = plan.folder / run.name
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
+    (folder / "status.json").write_text(json.dumps({"state": state, "step": 3} | more))
+
+
+@pytest.fixture
+def finished(plan: Plan) -> Plan:
+    """Routed beta=0.01 with both seeds, its control with one; of beta=0.02 one failed, one goes on, two never began."""
+    low = [run for run in plan.runs if run.values["beta"] == 0.01]
+    finish(plan, low[0], 0.8, {"both": figures(0.7, degenerate=True), "retain_only": figures(0.4, hacked=None)})
+    finish(plan, low[1], 0.9, {"both": figures(0.9, jaccard=None), "retain_only": figures(0.5, hacked=None)})
+    finish(plan, low[2], None, {"both": figures(0.6)})
+    end(plan, low[3], "failed", error="BrokenInvariant: loss is nan")
+    high = [run for run in plan.runs if run.values["beta"] == 0.02]
+    end(plan, high[0], "running")
+    end(plan, high[1], "running")
+    failures = [
+        {"run": high[1].name, "attempt": 1, "exit_code": 1, "last_lines": ["first"]},
+        {"run": high[1].name, "attempt": 2, "exit_code": -9, "last_lines": ["step 3", "Killed"]},
+        {"run": high[2].name, "attempt": 1, "exit_code": 2, "last_lines": ["error: --model x: no such folder"]},
+        {"run": low[0].name, "attempt": 1, "exit_code": 1, "last_lines": []},
+    ]
+    (plan.folder / "failures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in failures))
+    return plan
+
+
+def test_figures_by_hand(finished: Plan):
+    summary = summarize_sweep(finished)
+    assert summary == summarize_sweep(finished.folder)
+    assert summary["name"] == "mine"
+    assert summary["runs"] == {"planned": 8, "finished": 3, "failed": 3, "unfinished": 2}
+    routed, control, other, other_control = summary["configurations"]
+    assert [entry["configuration"] for entry in summary["configurations"]] == [
+        "routed beta=0.01", "unrouted beta=0.01", "routed beta=0.02", "unrouted beta=0.02",
+    ]  # fmt: skip
+    assert [entry["baseline_of"] for entry in summary["configurations"]] == [[], ["routed beta=0.01"], [], ["routed beta=0.02"]]
+    assert (routed["kind"], routed["values"]) == ("routed", {"beta": 0.01})
+    assert routed["runs"] == {"planned": 2, "finished": 2, "failed": 0, "unfinished": 0}
+    assert control["runs"] == {"planned": 2, "finished": 1, "failed": 1, "unfinished": 0}
+    assert other["runs"] == {"planned": 2, "finished": 0, "failed": 1, "unfinished": 1}
+    assert other_control["runs"] == {"planned": 2, "finished": 0, "failed": 1, "unfinished": 1}
+
+    # Of 0.8 and 0.9: std 0.05 * sqrt(2), so std / sqrt(2) = 0.05, and t with one degree of freedom is 12.706.
+    assert routed["training_reward"] == approx(2, 0.85, 12.706205 * 0.05)
+    assert [*routed["modes"]] == ["both", "retain_only"]
+    both, retain = routed["modes"]["both"], routed["modes"]["retain_only"]
+    assert both["reward"] == both["rewards/happy_binary"] == approx(2, 0.8, 12.706205 * 0.1)
+    assert both["hacked"] == approx(2, 0.25, 0.0)
+    assert both["jaccard"] == {"n": 1, "mean": 0.1, "interval": None}
+    assert both["degenerate"] == {"n": 2, "mean": 0.5, "interval": None}
+    assert both["template_collapse"] == {"n": 2, "mean": 0.0, "interval": None}
+    assert retain["hacked"] == ABSENT
+    assert control["training_reward"] == ABSENT
+    assert control["modes"]["both"]["reward"] == {"n": 1, "mean": 0.6, "interval": None}
+    assert (other["training_reward"], other["modes"]) == (ABSENT, {})
+
+
+def approx(n: int, mean: float, half: float) -> dict[str, Any]:
+    return {"n": n, "mean": pytest.approx(mean), "interval": pytest.approx([mean - half, mean + half])}
+
+
+def test_why_runs_failed_is_told(finished: Plan):
+    low, high = [[run.name for run in finished.runs if run.values["beta"] == beta] for beta in (0.01, 0.02)]
+    assert summarize_sweep(finished)["problems"] == {
+        low[3]: "BrokenInvariant: loss is nan",
+        high[1]: "exit code -9: Killed",
+        high[2]: "exit code 2: error: --model x: no such folder",
+    }
+
+
+def test_files_and_table(finished: Plan):
+    summary = summarize_sweep(finished)
+    write_summary(finished.folder, summary)
+    assert json.loads((finished.folder / "summary.json").read_text()) == summary
+    with (finished.folder / "summary.csv").open(newline="") as stream:
+        rows = [*csv.DictReader(stream)]
+    assert [(row["configuration"], row["mode"]) for row in rows] == [
+        ("routed beta=0.01", "both"),
+        ("routed beta=0.01", "retain_only"),
+        ("unrouted beta=0.01", "both"),
+        ("routed beta=0.02", ""),
+        ("unrouted beta=0.02", ""),
+    ]
+    assert [row["beta"] for row in rows] == ["0.01"] * 3 + ["0.02"] * 2
+    assert (rows[0]["reward/n"], rows[0]["jaccard"], rows[0]["jaccard/low"], rows[1]["hacked"]) == ("2", "0.1", "", "")
+    assert float(rows[0]["reward/high"]) == pytest.approx(0.8 + 12.706205 * 0.1)
+    assert (rows[2]["baseline_of"], rows[2]["failed"], rows[3]["reward"]) == ("routed beta=0.01", "1", "")
+
+    lines = summary_table(summary).splitlines()
+    table = [line.split("  ") for line in lines[:9]]
+    assert [cells[0] for cells in table if cells[0]] == [
+        "configuration", "routed beta=0.01", "unrouted beta=0.01", "routed beta=0.02", "unrouted beta=0.02",
+    ]  # fmt: skip
+    assert lines[0].split()[:6] == ["configuration", "runs", "mode", "training", "reward", "happy_binary"]
+    assert re.split("  +", lines[2])[:4] == ["routed beta=0.01", "2 of 2", "both", "0.850 ± 0.635"]
+    assert lines[3].split()[:3] == ["retain_only", "0.450", "±"]
+    assert lines[4].split()[:8] == ["unrouted", "beta=0.01", "1", "of", "2,", "1", "failed", "both"]
+    assert lines[4].split()[8:11] == ["–", "0.600", "0.600"]
+    assert lines[0].index("hacked") == lines[2].index("0.250 ± 0.000")
+    assert "mine: 8 runs: 3 finished, 3 failed, 2 unfinished; means over seeds ± 95 % interval" in lines
+
+
+def test_a_shared_control_stands_below_each_of_its_routed_configurations(tmp_path: Path):
+    base = Experiment(output_dir=tmp_path, routing=RoutingSettings(enabled=True))
+    sweep = Sweep(base, {"routing.mode": ["classic", "exclusive"]}, baselines=["unrouted", "lora"])
+    shared = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "shared")
+    summary = summarize_sweep(shared)
+    assert [entry["configuration"] for entry in summary["configurations"]] == [
+        "routed routing.mode=classic", "unrouted", "lora", "routed routing.mode=exclusive",
+    ]  # fmt: skip
+    assert summary["configurations"][1]["baseline_of"] == ["routed routing.mode=classic", "routed routing.mode=exclusive"]
+    shown = [line.split("  ")[0] for line in summary_table(summary).splitlines()[2:] if line]
+    assert shown[:6] == ["routed routing.mode=classic", "unrouted", "lora", "routed routing.mode=exclusive", "unrouted", "lora"]
+
+
+def test_samples_are_few_and_of_every_mode(finished: Plan):
+    lines = [*sample_lines(finished)]
+    low = [run.name for run in finished.runs if run.values["beta"] == 0.01]
+    assert lines == [
+        f"routed beta=0.01, samples of {low[0]}",
+        "  both         [0.500] both 1 >> was happy",
+        "  both         [0.500, hacked] both 2 >> was happy was happy",
+        "  retain_only  [0.500] retain_only 1 >> was happy",
+        "  retain_only  [0.500, hacked] retain_only 2 >> was happy was happy",
+        f"unrouted beta=0.01, samples of {low[2]}",
+        "  both         [0.500] both 1 >> was happy",
+        "  both         [0.500, hacked] both 2 >> was happy was happy",
+    ]
+    assert lines == [*sample_lines(finished.folder)]
+
+
+def test_samples_of_many_configurations_are_not_all_shown(tmp_path: Path):
+    sweep = Sweep(Experiment(output_dir=tmp_path), {"beta": [0.01 * i for i in range(20)]})
+    assert [*sample_lines(make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "many"))] == [
+        "… and 8 more configurations"
+    ]
+
+
+@pytest.mark.parametrize("file", ["status.json", "run.json", "summary.json", "evaluation.json"])
+def test_a_damaged_run_counts_as_failed(finished: Plan, file: str):
+    run = finished.runs[0]
+    (finished.folder / run.name / file).write_text("{")
+    summary = summarize_sweep(finished)
+    assert summary["runs"] == {"planned": 8, "finished": 2, "failed": 4, "unfinished": 2}
+    assert summary["problems"][run.name].startswith("its files can not be read: ")
+
+
+def test_a_run_with_other_settings_in_the_folder_has_no_figures(finished: Plan):
+    runs = (replace(finished.runs[0], config_hash="0" * 12), *finished.runs[1:])
+    summary = summarize_sweep(replace(finished, runs=runs))
+    assert summary["configurations"][0]["runs"] == {"planned": 2, "finished": 1, "failed": 0, "unfinished": 1}
+    said = f"its folder holds a run with other settings ({finished.runs[0].config_hash}, not 000000000000)"
+    assert summary["problems"][runs[0].name] == said
+
+
+def test_what_is_no_sweep_is_one_line(tmp_path: Path, finished: Plan):
+    with pytest.raises(UserError, match=f"{tmp_path}: no sweep's folder: {tmp_path}/sweep.json cannot be read"):
+        summarize_sweep(tmp_path)
+    (finished.folder / "failures.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match=r"failures.jsonl: cannot be read: "):
+        summarize_sweep(finished)
+
+
+def test_a_damaged_file_of_samples_is_told(finished: Plan):
+    file = finished.folder / finished.runs[0].name / "evaluation_samples.jsonl"
+    file.write_text("{}\n")
+    lines = [*sample_lines(finished)]
+    assert lines[1] == "  –            they can not be read: KeyError('mode')"
+
+
+def test_equal_problems_are_told_once(finished: Plan):
+    summary = summarize_sweep(finished)
+    name = next(iter(summary["problems"]))
+    summary["problems"] |= {"other": summary["problems"][name]}
+    assert f"{name} and 1 more: {summary['problems'][name]}" in summary_table(summary).splitlines()
+    summary["problems"] = {str(i): f"problem {i}" for i in range(15)}
+    assert summary_table(summary).splitlines()[-2:] == ["11: problem 11", "… and 3 more"]

@@ -1,0 +1,280 @@
+"""`report.py` as a user types it, and what is on the pages it writes."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import report
+from sweeps.report import write_comparison, write_report
+from sweeps.report_page import MARK, embedded
+from tests.sweeps.report_runs import metric_rows, mode_figures, sample, write_plan, write_rows, write_run, write_sweep
+
+ROOT = Path(__file__).parents[1]
+
+
+class Text(HTMLParser):
+    """What a reader sees: text outside scripts and styles."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.hidden, self.parts = False, []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:  # noqa: ARG002
+        self.hidden = tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002
+        self.hidden = False
+
+    def handle_data(self, data: str) -> None:
+        self.parts += [] if self.hidden else [data]
+
+
+def text_of(path: Path) -> str:
+    return " ".join(" ".join(Text(path.read_text()).parts).split())
+
+
+def spec(path: Path, name: str) -> dict[str, Any]:
+    found = re.search(rf'id="spec-{name}">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert found, name
+    return json.loads(found[1])
+
+
+def run_door(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
+    assert report.main([*map(str, words)]) == 0
+    return capsys.readouterr().out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
+    assert report.main([*map(str, words)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    return said.err.removeprefix("error: ").strip()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return write_sweep(tmp_path / "sweep")
+
+
+def test_a_sweep_gets_its_page_and_the_door_says_where(sweep: Path, capsys):
+    assert run_door(capsys, sweep) == f"{sweep / 'report.html'}\n"
+    said = text_of(sweep / "report.html")
+    assert "6: 4 finished, 1 running, 1 waiting" in said
+    assert "betas" in said and "routed beta=0.02 · seed 2" in said
+    assert "30.0 s" in said and "1 min 02 s of training and 1,800 tokens in 5 runs" in said
+    assert "attempt 1, exit code 137" in said and "<b>killed</b>" in said
+
+
+def test_nothing_but_the_page_is_written(sweep: Path):
+    before = {path: path.stat().st_mtime_ns for path in sweep.rglob("*")}
+    page = write_report(sweep)
+    after = {path: path.stat().st_mtime_ns for path in sweep.rglob("*") if path != page}
+    assert page == sweep / "report.html"
+    assert after == before
+
+
+def test_the_page_fetches_nothing(sweep: Path):
+    """No element names an address, the policy forbids what code might ask for, and each library is in it once."""
+    page = write_report(sweep).read_text()
+    elements = re.sub(r"(<script[^>]*>).*?</script>", r"\1", page, flags=re.DOTALL)
+    assert not re.search(r"""\b(?:src|href)=["'](?!#)""", elements)
+    assert "default-src 'none'" in page
+    assert page.count("window.vegaEmbed") == page.count("data:text/javascript") == 1
+
+
+def test_the_curves_on_the_page_are_the_means_and_bands(sweep: Path):
+    chart = spec(write_report(sweep), "training")
+    rows = [row for row in chart["datasets"]["curves"] if row["c"] == 0 and "s" not in row]
+    assert [(row["y0"], row["l0"], row["h0"]) for row in rows] == [(0.2, 0.1, 0.3), (0.3, 0.2, 0.4), (0.4, 0.3, 0.5), (0.5, 0.4, 0.6)]
+    names = {row["c"]: (row["name"], row["kind"], row["value0"]) for row in chart["datasets"]["configurations"]}
+    assert names == {0: ("routed beta=0.01", "routed", 0.01), 1: ("routed beta=0.02", "routed", 0.02),
+                     2: ("lora beta=0.01", "lora", 0.01), 3: ("routed beta=0.1", "routed", 0.1)}  # fmt: skip
+    assert [panel["title"] for panel in chart["hconcat"]] == ["Reward in training", "Hack rate in training", "KL to the reference"]
+
+
+def test_every_axis_that_varies_has_a_filter(sweep: Path):
+    page = write_report(sweep)
+    selects = dict(re.findall(r'<select id="(\w+)"[^>]*>(.*?)</select>', page.read_text(), re.DOTALL))
+    options = {name: re.findall(r'<option value="([^"]*)">([^<]*)<', body) for name, body in selects.items()}
+    assert options["filter0"] == [("", "all"), ("0", "0.01"), ("1", "0.02"), ("2", "0.1")]
+    assert options["seed"] == [("", "all, as a band"), ("0", "1"), ("1", "2")]
+    assert options["filterkind"] == [("", "all"), ("0", "routed"), ("1", "lora")]
+    assert [name for name, _ in options["colour"]] == ["name", "kind", "value0"]
+    assert [label for _, label in options["task"]] == ["task reward, else whole reward", "whole reward", "task"] or options["task"]
+    bound = {param["bind"]["element"] for param in spec(page, "training")["params"]}
+    assert bound == {"#colour", "#filterkind", "#filter0", "#seed"}
+
+
+def test_what_was_not_computed_is_said_and_not_drawn(tmp_path: Path):
+    run = write_run(tmp_path / "run", metric_rows([0.1, 0.2], hacked=None, kl=0.0))
+    page = write_report(run)
+    said = text_of(page)
+    assert "not in the runs' files, so not drawn: routing/hacked" in said
+    assert "no evaluation during training" in said and "no evaluation yet" in said and "no samples yet" in said
+    titles = [panel["title"] for panel in spec(page, "training")["concat"]]
+    assert titles == ["Reward in training", "KL to the reference"]
+
+
+def test_a_sweep_before_its_first_step_says_so(tmp_path: Path):
+    said = text_of(write_report(write_plan(tmp_path / "s", ["seed"], [{"name": "r", "kind": "lora", "configuration": "c", "values": {"seed": 1}}])))  # fmt: skip
+    for missing in ("no run has trained a step", "no evaluation during training", "no final evaluation with a hack rate"):
+        assert missing in said
+    assert "no samples yet" in said and "no step was timed" in said and "1 waiting" in said
+
+
+def test_a_run_in_progress_shows_how_far_it_is(tmp_path: Path, capsys):
+    evaluations = [{"step": 0, "mode": "base"} | mode_figures(0.25, 0.5) | {"reward/interval": [0.2, 0.3], "hacked/interval": [0.4, 0.6]}]
+    run = write_run(tmp_path / "run", metric_rows([0.1, 0.2, 0.3]), state="running", step=0, config={"max_steps": 250},
+                    times=[2.0, 4.0, 6.0], evaluations=evaluations, samples=[sample("says so", step=2)])  # fmt: skip
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "re')
+    run_door(capsys, run)
+    said = text_of(run / "report.html")
+    assert "state running step 3 of 250" in said and "training time 12.0 s" in said and "s / step 4.000" in said
+    assert "Modes at the last evaluation" in said and "0.250 0.200 to 0.300" in said
+    assert "training, step 2" in said and "says so" in said
+
+
+def test_the_final_evaluation_takes_its_intervals_from_the_rows_of_the_same_samples(tmp_path: Path):
+    interval = {"reward/interval": [0.7, 0.8]}
+    evaluations = [{"step": 4, "mode": "both"} | mode_figures(0.75, 0.5) | interval, {"step": 2, "mode": "base"} | mode_figures(0.1, 0.2) | interval]
+    modes = {"both": mode_figures(0.75, 0.5), "base": mode_figures(0.125, 0.2)}
+    said = text_of(write_report(write_run(tmp_path / "r", metric_rows([0.1] * 4), evaluations=evaluations, modes=modes)))
+    assert "0.750 0.700 to 0.800" in said
+    assert "0.125 0.7" not in said
+
+
+def test_a_failed_run_says_why(tmp_path: Path):
+    run = write_run(tmp_path / "run", metric_rows([0.1]), state="failed", error="StepError: loss is <nan>")
+    assert "StepError: loss is <nan>" in text_of(write_report(run))
+
+
+def test_text_of_runs_stays_text(tmp_path: Path):
+    hostile = "</script><script>alert(1)</script>&amp;<!-- \u2028"
+    run = write_run(tmp_path / "run", metric_rows([0.1]), samples=[sample(hostile, step=0, prompt=hostile)], config={"reward": hostile})
+    page = write_report(run)
+    assert "<script>alert" not in page.read_text()
+    assert text_of(page).count("</script><script>alert(1)</script>&amp;<!--") == 3, "a prompt, a completion and a setting"
+
+
+def test_embedded_json_cannot_end_its_script():
+    value = {"name": "</script><!--&\u2028", "x": [None, 0.5]}
+    text = str(embedded(value))
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == value
+    with pytest.raises(ValueError, match="JSON compliant"):
+        embedded(float("nan"))
+
+
+# Two runs
+
+
+def two_runs(folder: Path) -> tuple[Path, Path]:
+    """Equal until step 2, where the reward differs; the first sample of step 1 is scored differently, the second says else."""
+    scored = {"advantage": 0.5}
+    a = [sample("same", step=0), sample("same", step=1, **scored), sample("A says <b>", step=1)]
+    b = [sample("same", step=0), sample("same", step=1), sample("B says", step=1, prompt="the dog")]
+    first = write_run(folder / "a", metric_rows([0.1, 0.2, 0.3, 0.4]), samples=a)
+    return first, write_run(folder / "b", metric_rows([0.1, 0.2, 0.35, 0.5]), samples=b, config={"beta": 0.5, "lr": 1})
+
+
+def test_two_runs_are_compared(tmp_path: Path, capsys):
+    a, b = two_runs(tmp_path)
+    assert run_door(capsys, a, b) == f"{tmp_path / 'report_compare.html'}\n"
+    said = text_of(tmp_path / "report_compare.html")
+    assert "beta 0.01 0.5 lr – 1" in said and "max_steps" not in said
+    assert "The first step that differs: 2" in said and "reward 0.3 0.35" in said
+    assert "1 of 5 metrics differ there" in said
+    assert "Step 1, sample 0 of that step (from 0). It differs in: advantage." in said
+    assert "Step 1, sample 1 of that step (from 0). It differs in: prompt, completion." in said
+    assert "A says <b>" in said and "B says" in said and "the dog" in said
+
+
+def test_their_curves_and_differences(tmp_path: Path):
+    page = write_comparison(*two_runs(tmp_path), tmp_path / "out.html")
+    rows = spec(page, "training")["datasets"]["curves"]
+    assert [row["y0"] for row in rows if row.get("r") == "B"] == [0.1, 0.2, 0.35, 0.5]
+    assert [round(row["d0"], 9) for row in rows if "r" not in row] == [0, 0, 0.05, 0.1]
+    assert page == tmp_path / "out.html"
+
+
+def test_equal_runs_are_said_to_be_equal(tmp_path: Path):
+    a, _ = two_runs(tmp_path)
+    said = text_of(write_comparison(a, shutil.copytree(a, tmp_path / "c"), tmp_path / "out.html"))
+    assert "all 4 steps that both have are equal in every metric" in said
+    assert "all 3 logged samples that both have are equal" in said
+    assert "Settings that differ none" in said
+
+
+def test_runs_that_share_nothing_are_said_to_share_nothing(tmp_path: Path):
+    said = text_of(write_comparison(write_run(tmp_path / "a"), write_run(tmp_path / "b"), tmp_path / "out.html"))
+    assert "no step that both have" in said and "no logged sample that both have" in said
+    assert "neither has trained a step" in said
+
+
+# Refusals
+
+
+def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path, capsys):
+    for _ in range(2):
+        assert write_report(sweep).read_text().find(MARK) < 1000
+    mine = tmp_path / "notes.html"
+    mine.write_text("<p>mine</p>")
+    expected = f"{mine}: exists and is no report, so it stays; --out FILE writes elsewhere"
+    assert refusal(capsys, sweep, "--out", mine) == expected
+    assert refusal(capsys, sweep / "a1", sweep / "a2", "--out", mine) == expected
+    assert refusal(capsys, sweep, "--out", tmp_path) == f"{tmp_path}: exists and is no report, so it stays; --out FILE writes elsewhere"
+    assert mine.read_text() == "<p>mine</p>"
+
+
+def test_slips_get_one_line(sweep: Path, tmp_path: Path, capsys):
+    no_folder = f"{tmp_path}: neither a run's folder (config.yaml) nor a sweep's (sweep.json)"
+    assert refusal(capsys, tmp_path) == no_folder
+    assert refusal(capsys, tmp_path / "nowhere").endswith("neither a run's folder (config.yaml) nor a sweep's (sweep.json)")
+    assert refusal(capsys, sweep / "a1", sweep).startswith(f"{sweep}: not a run's folder (no config.yaml)")
+    assert refusal(capsys, *[sweep / "a1"] * 3) == "3 folders: give a sweep's or a run's, or two runs' to compare"
+    assert refusal(capsys).startswith("0 folders") or "must be given" in refusal(capsys)
+    assert refusal(capsys, sweep, "--oot", "x") == "--oot: no such option (did you mean --out?); --help lists them"
+    assert refusal(capsys, sweep, "--out", tmp_path / "no" / "x.html") == f"{tmp_path}/no/x.html: there is no folder {tmp_path}/no"
+
+
+def test_damage_is_one_line_with_file_and_line(sweep: Path, capsys):
+    file = sweep / "a1" / "metrics.jsonl"
+    file.write_text(file.read_text() + "{torn")
+    assert refusal(capsys, sweep).startswith(f"{file}:5: not a JSON row")
+    assert not (sweep / "report.html").exists()
+
+
+def test_damaged_samples_of_a_comparison_are_named(tmp_path: Path, capsys):
+    a, b = two_runs(tmp_path)
+    write_rows(b / "samples.jsonl", [{"step": 0, "prompt": "x"}])
+    assert refusal(capsys, a, b) == f"{b / 'samples.jsonl'}:1: completion is null, not a text"
+
+
+def test_help_names_what_it_takes(capsys):
+    with pytest.raises(SystemExit) as stop:
+        report.main(["--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0 and "--out" in said and "FOLDER" in said
+
+
+def test_a_real_run_of_the_engine_is_reported(finished_run, tmp_path: Path):
+    """Three steps of a routed run: the files are those that training writes."""
+    page = write_report(finished_run("routed"), tmp_path / "page.html")
+    said = text_of(page)
+    assert "state finished step 3 of 3" in said and "retain_only" in said and "Modes at the end" in said
+    assert {row["m"] for row in spec(page, "ablation")["datasets"]["modes"]} == {"base", "both", "retain_only", "forget_only"}
+
+
+def test_reports_need_no_torch():
+    code = "import sys, sweeps.report; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
