@@ -3,9 +3,13 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+SAME = 0.5  # seconds within which two signals are one Ctrl-C, passed on by the terminal and by `uv run`
 
 
 class Interrupted(KeyboardInterrupt):
@@ -18,6 +22,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._undisturbed = False
+        self._asked_at = 0.0
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -29,9 +34,12 @@ class StopRequest:
             self._undisturbed = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        now = time.monotonic()
+        if self.requested and now < self._asked_at + SAME:
+            return
         if self.requested or not self._undisturbed:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self._asked_at = True, now
         print("stopping after this step; once more stops at once", file=sys.stderr)
 
 
