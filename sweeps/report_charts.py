@@ -4,7 +4,7 @@ A dropdown is a `<select>` of the page that a parameter of the same name is boun
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -45,6 +45,7 @@ class Panel:
     title: str
     axis: str
     domain: Sequence[float] | None = None
+    banded: bool = True  # whether there are bands
 
     @property
     def y(self) -> alt.Y:
@@ -53,7 +54,9 @@ class Panel:
 
 
 def panels_with_values(panels: Sequence[Panel], rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    return [panel for panel in panels if any(f"y{panel.column}" in row for row in rows)]
+    """Those that there are values for; `banded` where there are bands for them too."""
+    there = {name for row in rows for name, value in row.items() if value is not None}
+    return [replace(panel, banded=f"l{panel.column}" in there) for panel in panels if f"y{panel.column}" in there]
 
 
 def chart_width(count: int) -> int:
@@ -82,10 +85,8 @@ def followed(chart: alt.Chart, dropdowns: Sequence[Dropdown], single_seeds: bool
     filters = [dropdown.name for dropdown in dropdowns if dropdown.name.startswith("filter")]
     looked_up = ["name", "kind", *(f"value{name.removeprefix('filter')}" for name in filters), *filters]
     # The filter that leaves least comes first: a chart does all that follows for every row that is left.
-    chart = (
-        chart.transform_filter(_seed_filter(dropdowns, single_seeds))
-        .transform_lookup(lookup="c", from_=alt.LookupData(data=alt.NamedData(name="configurations"), key="c", fields=looked_up))
-        .transform_calculate(key="datum.c + ' ' + datum.s")
+    chart = chart.transform_filter(_seed_filter(dropdowns, single_seeds)).transform_lookup(
+        lookup="c", from_=alt.LookupData(data=alt.NamedData(name="configurations"), key="c", fields=looked_up)
     )
     for name in filters:
         chart = chart.transform_filter(f"{name} === '' || datum.{name} == {name}")
@@ -117,12 +118,17 @@ def banded(base: alt.Chart, panel: Panel, colour: alt.Color, tooltip: list[alt.T
     """A line for each configuration with a band from its lowest to its highest seed."""
     x = step_axis()
     band = base.mark_area(opacity=0.16).encode(
-        x=x, y=alt.Y(f"l{panel.column}:Q"), y2=f"h{panel.column}", color=colour, detail="key:N"
+        x=x, y=alt.Y(f"l{panel.column}:Q"), y2=f"h{panel.column}", color=colour, detail=["c:N", "s:N"]
     )
     line = base.mark_line(strokeWidth=1.8, point={"size": 22} if point else False).encode(
-        x=x, y=panel.y, color=colour, detail="key:N", tooltip=tooltip
+        x=x, y=panel.y, color=colour, detail=["c:N", "s:N"], tooltip=tooltip
     )
-    return alt.layer(band, line, title=panel.title).properties(width=width, height=230)
+    return layered(panel, band, line).properties(width=width, height=230)
+
+
+def layered(panel: Panel, band: alt.Chart, line: alt.Chart) -> Any:
+    """A band behind a line, where there is one: without values its scale would have no ends."""
+    return alt.layer(*([band, line] if panel.banded else [line]), title=panel.title)
 
 
 def steered(chart: alt.HConcatChart | alt.VConcatChart, data: str, dropdowns: Sequence[Dropdown]) -> Any:

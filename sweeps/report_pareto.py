@@ -68,7 +68,7 @@ def _chosen(task: Dropdown) -> str:
 
 def _place() -> dict[str, Any]:
     x = alt.X("x:Q", title="hack rate at the end (share of samples)", scale=alt.Scale(domain=[0, 1]))
-    return {"x": x, "y": alt.Y("y:Q", title="at the end, as chosen above", scale=alt.Scale(zero=False, nice=True))}
+    return {"x": x, "y": alt.Y("y:Q", title="reward at the end, as chosen above", scale=alt.Scale(zero=False, nice=True))}
 
 
 def _looks(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -100,4 +100,4 @@ def _unbeaten(means: alt.Chart) -> alt.Chart:
 def _joined(means: alt.Chart) -> alt.Chart:
     """What cutting the forget adapter out does to a configuration."""
     pairs = means.transform_filter("datum.kind === 'routed' && (datum.m === 'both' || datum.m === 'retain_only')")
-    return pairs.mark_line(strokeWidth=0.8, opacity=0.6, color="#888888").encode(**_place(), detail="key:N")
+    return pairs.mark_line(strokeWidth=0.8, opacity=0.6, color="#888888").encode(**_place(), detail=["c:N", "s:N"])

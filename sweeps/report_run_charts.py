@@ -5,7 +5,17 @@ from typing import Any
 
 import altair as alt
 
-from sweeps.report_charts import COLOURS, MODE_COLOURS, Panel, Spec, chart_width, finished_spec, panels_with_values, step_axis
+from sweeps.report_charts import (
+    COLOURS,
+    MODE_COLOURS,
+    Panel,
+    Spec,
+    chart_width,
+    finished_spec,
+    layered,
+    panels_with_values,
+    step_axis,
+)
 from sweeps.report_numbers import MODES
 
 Rows = Sequence[Mapping[str, Any]]
@@ -26,7 +36,7 @@ def run_curves_spec(rows: Rows, panels: Sequence[Panel], columns: int = 3) -> Sp
         band = base.mark_area(opacity=0.18, color=COLOURS[0]).encode(**_from_low_to_high(panel))
         value = alt.Tooltip(f"y{panel.column}:Q", format=".4g")
         line = base.mark_line(color=COLOURS[0], strokeWidth=1.8).encode(x=step_axis(), y=panel.y, tooltip=["x:Q", value])
-        charts.append(alt.layer(band, line, title=panel.title).properties(width=chart_width(columns), height=190))
+        charts.append(layered(panel, band, line).properties(width=chart_width(columns), height=190))
     return finished_spec(alt.concat(*charts, columns=columns), {"curves": rows})
 
 
@@ -47,7 +57,7 @@ def run_modes_spec(rows: Rows, panels: Sequence[Panel]) -> Spec | None:
         value = alt.Tooltip(f"y{panel.column}:Q", format=".4g")
         line = base.mark_line(strokeWidth=1.8, point={"size": 30})
         line = line.encode(x=step_axis(), y=panel.y, color=colour, strokeDash=dash, tooltip=["m:N", "x:Q", value])
-        charts.append(alt.layer(band, line, title=panel.title).properties(width=chart_width(len(shown)), height=260))
+        charts.append(layered(panel, band, line).properties(width=chart_width(len(shown)), height=260))
     return finished_spec(alt.hconcat(*charts), {"modes": rows})
 
 

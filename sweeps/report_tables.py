@@ -61,7 +61,7 @@ def yes_or_no(flags: Mapping[str, bool | None]) -> Cell:
     if all(flag is None for flag in flags.values()):
         return Cell(MISSING)
     held = [mode for mode, flag in flags.items() if flag]
-    return Cell(", ".join(held), f"1 {held}", style="warn") if held else Cell("no", "0")
+    return Cell(", ".join(held), f"yes {held}", style="warn") if held else Cell("no", "no")
 
 
 def label(value: Any) -> str:

@@ -34,6 +34,7 @@ USER_ERROR, STOPPED = 2, 130  # exit codes of launch.py
 BUSY = "is being trained by another process"  # said with USER_ERROR: of the process of a sweep, or node, that is gone
 BUSY_SECONDS, BUSY_PAUSE = 90.0, 2.0  # how long to wait for its end; longer than `child.GRACE_SECONDS`
 POLL_SECONDS = 0.2
+SAME = 0.5  # seconds within which two signals are one Ctrl-C, passed on by the terminal and by `uv run`
 LAST_LINES = 20
 
 
@@ -209,15 +210,18 @@ def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board:
 
 
 @contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM within; outside the main thread, where Python cannot, they stay as they are."""
-    received: list[int] = []
+def stop_signals() -> Iterator[list[float]]:
+    """The times of SIGINT and SIGTERM within; outside the main thread, where Python cannot, signals stay as they are."""
+    received: list[float] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {
-        number: signal.signal(number, lambda number, _: received.append(number)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def note(*_: object) -> None:
+        if not received or time.monotonic() >= received[-1] + SAME:
+            received.append(time.monotonic())
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:

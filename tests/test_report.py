@@ -14,7 +14,7 @@ import pytest
 import report
 from sweeps.report import write_comparison, write_report
 from sweeps.report_page import MARK, embedded
-from tests.sweeps.report_runs import metric_rows, mode_figures, sample, write_plan, write_rows, write_run, write_sweep
+from tests.sweeps.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_rows, write_run, write_sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,11 +93,20 @@ def test_the_page_fetches_nothing(sweep: Path):
 def test_the_curves_on_the_page_are_the_means_and_bands(sweep: Path):
     chart = spec(write_report(sweep), "training")
     rows = [row for row in chart["datasets"]["curves"] if row["c"] == 0 and "s" not in row]
-    assert [(row["y0"], row["l0"], row["h0"]) for row in rows] == [(0.2, 0.1, 0.3), (0.3, 0.2, 0.4), (0.4, 0.3, 0.5), (0.5, 0.4, 0.6)]
+    assert [(row["y0"], row["l0"], row["h0"]) for row in rows] == [
+        (0.2, 0.1, 0.3),
+        (0.3, 0.2, 0.4),
+        (0.4, 0.3, 0.5),
+        (0.5, 0.4, 0.6),
+    ]
     names = {row["c"]: (row["name"], row["kind"], row["value0"]) for row in chart["datasets"]["configurations"]}
     assert names == {0: ("routed beta=0.01", "routed", 0.01), 1: ("routed beta=0.02", "routed", 0.02),
                      2: ("lora beta=0.01", "lora", 0.01), 3: ("routed beta=0.1", "routed", 0.1)}  # fmt: skip
-    assert [panel["title"] for panel in chart["hconcat"]] == ["Reward in training", "Hack rate in training", "KL to the reference"]
+    assert [panel["title"] for panel in chart["hconcat"]] == [
+        "Reward in training",
+        "Hack rate in training",
+        "KL to the reference",
+    ]
 
 
 def test_every_axis_that_varies_has_a_filter(sweep: Path):
@@ -108,7 +117,7 @@ def test_every_axis_that_varies_has_a_filter(sweep: Path):
     assert options["seed"] == [("", "all, as a band"), ("0", "1"), ("1", "2")]
     assert options["filterkind"] == [("", "all"), ("0", "routed"), ("1", "lora")]
     assert [name for name, _ in options["colour"]] == ["name", "kind", "value0"]
-    assert [label for _, label in options["task"]] == ["task reward, else whole reward", "whole reward", "task"] or options["task"]
+    assert [label for _, label in options["task"]] == ["task reward, else whole reward", "whole reward", "task"]
     bound = {param["bind"]["element"] for param in spec(page, "training")["params"]}
     assert bound == {"#colour", "#filterkind", "#filter0", "#seed"}
 
@@ -124,14 +133,16 @@ def test_what_was_not_computed_is_said_and_not_drawn(tmp_path: Path):
 
 
 def test_a_sweep_before_its_first_step_says_so(tmp_path: Path):
-    said = text_of(write_report(write_plan(tmp_path / "s", ["seed"], [{"name": "r", "kind": "lora", "configuration": "c", "values": {"seed": 1}}])))  # fmt: skip
+    said = text_of(write_report(write_plan(tmp_path / "s", ["seed"], [planned("r", "c", kind="lora", seed=1)])))
     for missing in ("no run has trained a step", "no evaluation during training", "no final evaluation with a hack rate"):
         assert missing in said
     assert "no samples yet" in said and "no step was timed" in said and "1 waiting" in said
 
 
 def test_a_run_in_progress_shows_how_far_it_is(tmp_path: Path, capsys):
-    evaluations = [{"step": 0, "mode": "base"} | mode_figures(0.25, 0.5) | {"reward/interval": [0.2, 0.3], "hacked/interval": [0.4, 0.6]}]
+    evaluations = [
+        {"step": 0, "mode": "base"} | mode_figures(0.25, 0.5) | {"reward/interval": [0.2, 0.3], "hacked/interval": [0.4, 0.6]}
+    ]
     run = write_run(tmp_path / "run", metric_rows([0.1, 0.2, 0.3]), state="running", step=0, config={"max_steps": 250},
                     times=[2.0, 4.0, 6.0], evaluations=evaluations, samples=[sample("says so", step=2)])  # fmt: skip
     with (run / "metrics.jsonl").open("a") as file:
@@ -145,7 +156,10 @@ def test_a_run_in_progress_shows_how_far_it_is(tmp_path: Path, capsys):
 
 def test_the_final_evaluation_takes_its_intervals_from_the_rows_of_the_same_samples(tmp_path: Path):
     interval = {"reward/interval": [0.7, 0.8]}
-    evaluations = [{"step": 4, "mode": "both"} | mode_figures(0.75, 0.5) | interval, {"step": 2, "mode": "base"} | mode_figures(0.1, 0.2) | interval]
+    evaluations = [
+        {"step": 4, "mode": "both"} | mode_figures(0.75, 0.5) | interval,
+        {"step": 2, "mode": "base"} | mode_figures(0.1, 0.2) | interval,
+    ]
     modes = {"both": mode_figures(0.75, 0.5), "base": mode_figures(0.125, 0.2)}
     said = text_of(write_report(write_run(tmp_path / "r", metric_rows([0.1] * 4), evaluations=evaluations, modes=modes)))
     assert "0.750 0.700 to 0.800" in said
@@ -159,7 +173,9 @@ def test_a_failed_run_says_why(tmp_path: Path):
 
 def test_text_of_runs_stays_text(tmp_path: Path):
     hostile = "</script><script>alert(1)</script>&amp;<!-- \u2028"
-    run = write_run(tmp_path / "run", metric_rows([0.1]), samples=[sample(hostile, step=0, prompt=hostile)], config={"reward": hostile})
+    run = write_run(
+        tmp_path / "run", metric_rows([0.1]), samples=[sample(hostile, step=0, prompt=hostile)], config={"reward": hostile}
+    )
     page = write_report(run)
     assert "<script>alert" not in page.read_text()
     assert text_of(page).count("</script><script>alert(1)</script>&amp;<!--") == 3, "a prompt, a completion and a setting"
@@ -231,7 +247,10 @@ def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path
     expected = f"{mine}: exists and is no report, so it stays; --out FILE writes elsewhere"
     assert refusal(capsys, sweep, "--out", mine) == expected
     assert refusal(capsys, sweep / "a1", sweep / "a2", "--out", mine) == expected
-    assert refusal(capsys, sweep, "--out", tmp_path) == f"{tmp_path}: exists and is no report, so it stays; --out FILE writes elsewhere"
+    assert (
+        refusal(capsys, sweep, "--out", tmp_path)
+        == f"{tmp_path}: exists and is no report, so it stays; --out FILE writes elsewhere"
+    )
     assert mine.read_text() == "<p>mine</p>"
 
 
@@ -241,9 +260,11 @@ def test_slips_get_one_line(sweep: Path, tmp_path: Path, capsys):
     assert refusal(capsys, tmp_path / "nowhere").endswith("neither a run's folder (config.yaml) nor a sweep's (sweep.json)")
     assert refusal(capsys, sweep / "a1", sweep).startswith(f"{sweep}: not a run's folder (no config.yaml)")
     assert refusal(capsys, *[sweep / "a1"] * 3) == "3 folders: give a sweep's or a run's, or two runs' to compare"
-    assert refusal(capsys).startswith("0 folders") or "must be given" in refusal(capsys)
+    assert refusal(capsys) == "0 folders: give a sweep's or a run's, or two runs' to compare"
     assert refusal(capsys, sweep, "--oot", "x") == "--oot: no such option (did you mean --out?); --help lists them"
-    assert refusal(capsys, sweep, "--out", tmp_path / "no" / "x.html") == f"{tmp_path}/no/x.html: there is no folder {tmp_path}/no"
+    assert (
+        refusal(capsys, sweep, "--out", tmp_path / "no" / "x.html") == f"{tmp_path}/no/x.html: there is no folder {tmp_path}/no"
+    )
 
 
 def test_damage_is_one_line_with_file_and_line(sweep: Path, capsys):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def test_stopped_once_runs_write_their_checkpoints_and_stopped_twice_they_are_ki
         wait_for(lambda: len(under_way(folder)) == 2, seconds=60)
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: state(folder / "a") == "interrupted")
+        time.sleep(schedule.SAME)
         os.kill(os.getpid(), signal.SIGINT)
 
     stopper = meanwhile(stop)

@@ -70,9 +70,26 @@ def test_training_curves_of_a_sweep(sweep):
     """beta 0.01 at step 3: rewards 0.4 and 0.6, hack rates 0.2 and 0.4. beta 0.02 goes on with one seed after step 1."""
     rows = training_rows(sweep.runs, list(TRAINING), seed_numbers(sweep.runs))
     (row,) = rows_at(rows, c=0, x=3, s=None)
-    assert row == {"c": 0, "x": 3, "y0": 0.5, "l0": 0.4, "h0": 0.6, "y1": 0.3, "l1": 0.2, "h1": 0.4, "y2": 0.1, "l2": 0.1, "h2": 0.1}
+    assert row == {
+        "c": 0,
+        "x": 3,
+        "y0": 0.5,
+        "l0": 0.4,
+        "h0": 0.6,
+        "y1": 0.3,
+        "l1": 0.2,
+        "h1": 0.4,
+        "y2": 0.1,
+        "l2": 0.1,
+        "h2": 0.1,
+    }
     assert [row["y0"] for row in rows_at(rows, c=0, s=None)] == [0.2, 0.3, 0.4, 0.5]
-    assert [(row["y0"], row.get("h0")) for row in rows_at(rows, c=1, s=None)] == [(0.6, 0.7), (0.6, 0.7), (0.5, None), (0.5, None)]
+    assert [(row["y0"], row.get("h0")) for row in rows_at(rows, c=1, s=None)] == [
+        (0.6, 0.7),
+        (0.6, 0.7),
+        (0.5, None),
+        (0.5, None),
+    ]
     assert [row["y0"] for row in rows_at(rows, c=0, s=1)] == [0.3, 0.4, 0.5, 0.6]
     assert rows_at(rows, c=3) == [], "a run that has not started has no curve"
 

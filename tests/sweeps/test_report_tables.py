@@ -36,7 +36,12 @@ def test_a_missing_number_is_a_dash_and_zero_is_zero():
 
 @pytest.mark.parametrize(
     ("flags", "text"),
-    [({}, "–"), ({"both": None}, "–"), ({"both": False, "retain_only": None}, "no"), ({"both": True, "retain_only": False}, "both")],
+    [
+        ({}, "–"),
+        ({"both": None}, "–"),
+        ({"both": False, "retain_only": None}, "no"),
+        ({"both": True, "retain_only": False}, "both"),
+    ],
 )
 def test_flags_name_the_modes_that_have_them(flags: dict, text: str):
     assert yes_or_no(flags).text == text
@@ -71,7 +76,10 @@ def test_long_names_lose_their_middle():
     assert shortened("short") == "short"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, "–"), (4.24, "4.2 s"), (59.96, "60.0 s"), (750, "12 min 30 s"), (3900, "1 h 05 min"), (90000, "25 h 00 min")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (4.24, "4.2 s"), (59.96, "60.0 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (90000.0, "25 h 00 min")],
+)
 def test_durations_are_said_in_units(seconds: float | None, text: str):
     assert duration(seconds) == text
 
@@ -89,7 +97,9 @@ def test_the_results_of_a_run():
         "base": mode_figures(0.25, 0.1, degenerate=True),
     }
     metrics = {"step": list(range(40)), "reward": [0.0] * 20 + [0.5] * 20}
-    run = made(state="finished", step=40, metrics=metrics, final=modes, values={"beta": 0.02}, config={"seed": 3, "max_steps": 40})
+    run = made(
+        state="finished", step=40, metrics=metrics, final=modes, values={"beta": 0.02}, config={"seed": 3, "max_steps": 40}
+    )
     found = results_table([run], ["beta", "seed"])
     row = dict(zip(found.header, [cell.text for cell in found.rows[0]], strict=True))
     assert row == {
