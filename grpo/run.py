@@ -164,6 +164,7 @@ def made_of(run: Run) -> dict[str, Any]:
     environment = run.environment
     return {
         "config_hash": config_hash(run.config),
+        "components": {component.name: component.role for component in run.reward.components},
         "base_fingerprint": run.fingerprint,
         "train_prompts": len(environment.train_prompts),
         "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
