@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from sweeps.plan import Plan
+from sweeps.plan import Plan, PlannedRun
 
 ACTIVE = ("running", "resumed")
 STATES = (*ACTIVE, "waiting", "failed", "interrupted", "finished", "skipped")  # in the order of the table
@@ -44,7 +44,7 @@ class Progress:
 class Row:
     """One run, as shown."""
 
-    name: str
+    name: str  # its label
     state: str
     max_steps: int
     progress: Progress
@@ -53,6 +53,11 @@ class Row:
         """With a step time to go by where it has none of its own."""
         speed = step_time if self.progress.step_time is None else self.progress.step_time
         return None if speed is None else (self.max_steps - (self.progress.steps or 0)) * speed
+
+
+def label(run: PlannedRun) -> str:
+    """What tells a run from the sweep's others, in few words; its folder's name tells everything."""
+    return f"{run.configuration} s{run.experiment.seed}"
 
 
 def read_progress(folder: Path) -> Progress:
@@ -152,7 +157,7 @@ class Board:
         self.plan = plan
         self.console = console or Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
-        self.rows = {run.name: Row(run.name, "waiting", run.experiment.max_steps, Progress()) for run in plan.runs}
+        self.rows = {run.name: Row(label(run), "waiting", run.experiment.max_steps, Progress()) for run in plan.runs}
         self.shown = -REFRESH
         self.told = time.monotonic()
 
@@ -174,13 +179,13 @@ class Board:
 
     def update(self, states: Mapping[str, str]) -> None:
         """The runs' states by name. Folders are read when it is time to show what they hold."""
-        changed = [row.name for row in self.rows.values() if row.state != states[row.name]]
+        changed = [name for name, row in self.rows.items() if row.state != states[name]]
         now = time.monotonic()
         due = now >= self.shown + REFRESH
         for name, row in self.rows.items():
             if name in changed or (due and row.state in ACTIVE):
                 progress = read_progress(self.plan.folder / name)
-                self.rows[name] = Row(name, states[name], row.max_steps, progress)
+                self.rows[name] = replace(row, state=states[name], progress=progress)
         if due:
             self.shown = now
         if self.live is not None and (due or changed):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sweeps import progress
-from sweeps.progress import Board, Progress, Row, duration, last_rows, line, read_progress, time_left, totals
+from sweeps.progress import Board, Progress, Row, duration, label, last_rows, line, read_progress, time_left, totals
 from tests.sweeps.fake_runs import fake_plan
 
 NOTHING = Progress()
@@ -123,6 +124,12 @@ def shown(board: Board, width: int = 100) -> list[str]:
     return [text.rstrip() for text in console.file.getvalue().splitlines()]
 
 
+def test_a_run_is_called_by_what_tells_it_from_the_others(tmp_path: Path):
+    (run,) = fake_plan(tmp_path, {"a_long_name_s7": {}}).runs
+    run = replace(run, configuration="routed beta=0.01", experiment=replace(run.experiment, seed=7))
+    assert label(run) == "routed beta=0.01 s7"
+
+
 def test_the_table_shows_running_runs_first_with_what_they_have_reached(tmp_path: Path):
     plan = fake_plan(tmp_path, {name: {"steps": 20} for name in ("done", "next", "now", "gone")})
     train(tmp_path / "now", 5, reward=0.5, kl=0.01, **{"routing/hacked": 0.25})
@@ -133,21 +140,21 @@ def test_the_table_shows_running_runs_first_with_what_they_have_reached(tmp_path
         lines = shown(board)
     assert [text.split() for text in lines[:-1]] == [
         ["run", "state", "step", "reward", "KL", "hacked", "s/step", "left"],
-        ["now", "resumed", "5/20", "0.5", "0.01", "0.25", "2", "30", "s"],
-        ["next", "waiting", "–/20", "–", "–", "–", "–", "–"],
-        ["gone", "failed", "–/20", "–", "–", "–", "–", "–"],
-        ["done", "skipped", "20/20", "0.75", "0.02", "–", "2", "–"],
+        ["now", "s42", "resumed", "5/20", "0.5", "0.01", "0.25", "2", "30", "s"],
+        ["next", "s42", "waiting", "–/20", "–", "–", "–", "–", "–"],
+        ["gone", "s42", "failed", "–/20", "–", "–", "–", "–", "–"],
+        ["done", "s42", "skipped", "20/20", "0.75", "0.02", "–", "2", "–"],
     ]
     assert lines[-1] == "demo: 4 runs: 1 resumed, 1 waiting, 1 failed, 1 skipped; 70 s left"
 
 
 def test_only_as_many_rows_as_fit_are_shown(tmp_path: Path):
-    names = [f"{'settings_' * 12}s{i}" for i in range(20)]
+    names = [f"{'settings_' * 12}{i}" for i in range(20)]
     board = Board(fake_plan(tmp_path, {name: {} for name in names}), terminal(80, 10))
     board.update(dict.fromkeys(names, "waiting") | {names[13]: "running"})
     lines = shown(board, 80)
     assert len(lines) <= 9
-    assert lines[1].split()[:2] == ["…ettings_s13", "running"]
+    assert lines[1].split()[:3] == ["…ings_13", "s42", "running"]
     assert lines[-2:] == ["… 14 more", "demo: 20 runs: 1 running, 19 waiting; – left"]
 
 
@@ -179,10 +186,10 @@ def test_elsewhere_a_line_tells_each_change_and_the_totals_at_the_end(tmp_path: 
     lines = console.file.getvalue().splitlines()
     assert all(text[2] == text[5] == ":" and text[8] == " " for text in lines)
     assert [text[9:] for text in lines] == [
-        "a: running",
-        "a: finished (step 20/20, reward 0.5, s/step 2)",
+        "a s42: running",
+        "a s42: finished (step 20/20, reward 0.5, s/step 2)",
         "demo: 2 runs: 1 waiting, 1 finished; – left",
-        "b: running",
+        "b s42: running",
         "demo: 2 runs: 1 running, 1 finished; 4 s left",
     ]
 
@@ -192,4 +199,4 @@ def test_output_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFix
         board.update({"a": "running"})
     said = capsys.readouterr()
     assert said.out == ""
-    assert "a: running" in said.err
+    assert "a s42: running" in said.err
