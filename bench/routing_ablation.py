@@ -128,7 +128,7 @@ def draw(folders: dict[str, list[Path]], file: Path) -> None:
         axes[1][column].set_xlabel("step")
     axes[0][0].set_ylabel("hack rate")
     axes[1][0].set_ylabel("task reward")
-    axes[0][0].legend()
+    axes[1][0].legend(loc="lower right")
     for axis in axes.flat:
         axis.grid(alpha=0.3)
         axis.set_ylim(-0.02, 1.02)

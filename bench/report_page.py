@@ -1,0 +1,79 @@
+"""How large a sweep's report becomes, and how soon a browser has drawn it.
+
+`uv run python -m bench.report_page output/RUN --runs 200` copies a finished run into a sweep of so many (five seeds of every
+configuration), writes its report, opens it in headless Chromium and prints the page's size and the seconds until everything
+is drawn and until both tables answer.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from playwright.sync_api import sync_playwright
+
+from grpo.runfolder import read_json_file, write_json
+from sweeps.report import write_report
+
+SEEDS = 5
+DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))"
+SORTABLE = "[...document.querySelectorAll('table.dataTable')].length >= 1"
+
+
+def copied_sweep(run: Path, count: int, folder: Path) -> Path:
+    """A sweep of `count` runs that differ in seed and beta alone; their other files are links to those of `run`."""
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    runs = []
+    for i in range(count):
+        name, values = f"run_{i}", {"beta": round(0.001 * (1 + i // SEEDS), 3), "seed": i % SEEDS}
+        (folder / name).mkdir(parents=True)
+        for file in run.iterdir():
+            if file.is_file() and file.name not in ("config.yaml", ".lock"):
+                os.link(file, folder / name / file.name)
+        (folder / name / "config.yaml").write_text(yaml.safe_dump(settings | values, sort_keys=False))
+        made_of = read_json_file(run / "run.json")
+        runs.append({"name": name, "config_hash": made_of["config_hash"], "kind": "routed", "values": values,
+                     "configuration": f"routed beta={values['beta']}", "baseline_of": []})  # fmt: skip
+    write_json(folder / "sweep.json", {"name": folder.name, "axes": ["beta", "seed"], "runs": runs})
+    return folder
+
+
+def opening_times(page: Path, program: str) -> list[tuple[float, float]]:
+    """Seconds from opening until all charts are drawn, and until the tables can be sorted; three times."""
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(3):
+            opened = browser.new_context(offline=True).new_page()
+            start = time.perf_counter()
+            opened.goto(page.as_uri(), wait_until="commit")
+            opened.wait_for_function(DRAWN)
+            drawn = time.perf_counter() - start
+            opened.wait_for_function(SORTABLE)
+            times.append((drawn, time.perf_counter() - start))
+        browser.close()
+    return times
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("run", type=Path, help="a finished run's folder")
+    parser.add_argument("--runs", type=int, default=200, help="runs of the sweep")
+    options = parser.parse_args(words)
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        parser.error("no Chromium is installed")
+    with tempfile.TemporaryDirectory(dir=options.run.parent) as temporary:
+        sweep = copied_sweep(options.run, options.runs, Path(temporary) / "sweep")
+        start = time.perf_counter()
+        page = write_report(sweep)
+        print(f"written in {time.perf_counter() - start:.1f} s, {page.stat().st_size / 1e6:.1f} MB")
+        for drawn, whole in opening_times(page, program):
+            print(f"drawn after {drawn:.2f} s, tables ready after {whole:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
