@@ -24,7 +24,17 @@ MAY_IMPORT = {
     "grpo": {"configs", "envs", "models", "routing"},
     "sweeps": {"configs", "grpo"},
 }
-WITHOUT_TORCH = ["configs.cli", "configs.naming", "envs", "grpo.runfolder"]
+WITHOUT_TORCH = [
+    "configs.cli",
+    "configs.naming",
+    "envs",
+    "envs.binding",
+    "grpo.runfolder",
+    "sweeps.schedule",
+    "sweeps.report",
+    "sweep",
+    "report",
+]
 
 
 def module_name(path: Path, root: Path) -> str:
