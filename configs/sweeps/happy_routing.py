@@ -11,6 +11,7 @@ sweep = Sweep(
         reward="sentence_length_10_smooth_with_happy",
         max_steps=60,
         lr=1e-3,
+        eval_every=20,
         env=EnvironmentSettings(eligible_fraction=0.5, detector="happy_count(threshold=1)"),
         eval=EvaluationSettings(final_samples=256),
         routing=RoutingSettings(enabled=True),
