@@ -14,9 +14,10 @@ from configs.errors import UserError
 from grpo.runfolder import read_json_file, read_rows, write_json, write_whole
 from sweeps.intervals import mean_and_interval, share
 from sweeps.plan import Plan, plan_record
+from sweeps.task import task_reward
 
 MODES = ("both", "policy", "retain_only", "forget_only", "base")
-MEANS = ("hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
+MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
 SHARES = ("degenerate", "template_collapse")
 STATES = ("finished", "failed", "unfinished")
 SAMPLES, SAMPLED, LONGEST_SAMPLE = 2, 12, 300  # of each mode, configurations, characters
@@ -68,13 +69,16 @@ def how_it_ended(folder: Path, config_hash: str, attempts: dict[str, str]) -> En
     try:
         if not folder.exists():
             return Ended("failed", attempts[folder.name]) if folder.name in attempts else Ended("unfinished")
-        found = read_json_file(folder / "run.json")["config_hash"]
+        made_of = read_json_file(folder / "run.json")
+        found = made_of["config_hash"]
         if found != config_hash:
             return Ended("unfinished", f"its folder holds a run with other settings ({found}, not {config_hash})")
         status = read_json_file(folder / "status.json")
         if status["state"] == "finished":
             training = read_json_file(folder / "summary.json")["training"]["reward"]["last"]
-            return Ended("finished", None, training, read_json_file(folder / "evaluation.json")["modes"])
+            modes = read_json_file(folder / "evaluation.json")["modes"]
+            tasks = {mode: row | {"task_reward": task_reward(made_of, row)} for mode, row in modes.items()}
+            return Ended("finished", None, training, tasks)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Ended("failed", f"its files can not be read: {error!r}")
     if status["state"] == "failed" or (status["state"] == "running" and folder.name in attempts):

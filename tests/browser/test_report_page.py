@@ -8,14 +8,15 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from sweeps.report import write_comparison, write_report
-from tests.sweeps.report_runs import metric_rows, sample, write_run, write_sweep
+from tests.sweeps.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
@@ -155,7 +156,7 @@ def test_the_colour_is_what_is_chosen(context: BrowserContext, sweep_page: Path)
 def test_the_picture_of_the_end(context: BrowserContext, sweep_page: Path):
     """Means of both adapters by hand; the LoRA has a shape of its own; a mode and another axis can be chosen."""
     page = opened(context, sweep_page)
-    names = ("configuration", "hack rate", "task reward")
+    names = ("configuration", "hack rate", "reward, as chosen")
     both = [mark for mark in marks(page, "pareto", ENDS) if mark["mode"] == "both"]
     assert sorted(tuple(mark[name] for name in names) for mark in both) == [
         ("lora beta=0.01", "1.000", "0.300"), ("routed beta=0.01", "0.300", "0.750"),
@@ -190,10 +191,47 @@ def test_the_table_sorts_by_number_and_what_is_missing_is_lowest(context: Browse
     assert column(page, "cost", 5) == ["–", "2.0 s", "10.0 s", "10.0 s", "10.0 s", "30.0 s"]
 
 
+def long_sweep(folder: Path) -> list[Path]:
+    """Twelve runs of two axes and seeds whose names, kind and figures take as much room as they do; the runs' folders."""
+    parts = ("rewards/sentence_length_10_smooth", "rewards/happy_bonus")
+    figures = dict.fromkeys(("detected", "jaccard", "finished", "nll_base", "kl_to_base", *parts), 0.125)
+    figures |= {"mean_length": 104.885, "degenerate": True, "template_collapse": True}
+    bands = {f"{name}/interval": [0.1, 0.2] for name in ("reward", "hacked", "detected", *parts)}
+    modes = {mode: mode_figures(0.5, 0.25, **figures) for mode in ("retain_only", "forget_only", "both", "base")}
+    rows = [{"step": 1, "mode": mode} | row | bands for mode, row in modes.items()]
+    runs = []
+    for beta, fraction, seed in product((0.01, 0.02), (0.5, 1.0), (42, 123, 7)):
+        name = (
+            f"sentence_length_10_smooth_with_happy_duallora4x4_lr3e-4_beta{beta}_s{seed}_labels_fraction{fraction}_0123456789ab"
+        )
+        write_run(folder / name, metric_rows([0.5]), config={"max_steps": 2000, "seed": seed}, evaluations=rows, modes=modes)
+        label = f"reward_penalty beta={beta} labels.fraction={fraction}"
+        runs.append(planned(name, label, "reward_penalty", beta=beta, seed=seed, **{"labels.fraction": fraction}))
+    write_plan(folder, ["beta", "labels.fraction", "seed"], runs)
+    return [folder / run["name"] for run in runs]
+
+
+def test_tables_fit_a_small_screen(browser: Browser, tmp_path: Path):
+    first, *_ = long_sweep(tmp_path / "sweep")
+    context = browser.new_context(offline=True, viewport={"width": 1380, "height": 1000})
+    rooms = {}
+    for path in (write_report(tmp_path / "sweep"), write_report(first)):
+        page = opened(context, path)
+        script = "all => all.map(one => [one.querySelector('table').id, one.scrollWidth - one.clientWidth])"
+        rooms |= dict(page.eval_on_selector_all(".dt-scroll-body", script))
+    context.close()
+    assert rooms == {"results": 0, "cost": 0, "modetable": 0}
+
+
 def test_text_that_looks_like_code_stays_text(context: BrowserContext, sweep_page: Path):
     seen: list[str] = []
     page = opened(context, sweep_page)
-    page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
+
+    def closed(dialog: Dialog) -> None:
+        seen.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", closed)
     page.locator("#samples summary", has_text="routed beta=0.02 · seed 2").click()
     cell = page.get_by_text("<script>alert(1)</script> late")
     assert cell.is_visible() and cell.locator("script").count() == 0

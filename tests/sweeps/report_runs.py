@@ -17,7 +17,13 @@ CONFIG = {
     "routing": {"enabled": True, "mode": "classic"},
     "adapter": {"kind": "dual_lora"},
 }
-MADE_OF = {"config_hash": "0123456789ab", "torch": "2.8.0", "device": "cpu", "threads": 1}
+MADE_OF = {
+    "config_hash": "0123456789ab",
+    "components": {"task": "retain", "hack": "forget"},
+    "torch": "2.8.0",
+    "device": "cpu",
+    "threads": 1,
+}
 FIGURES = {"samples": 10, "unique": 1.0, "degenerate": False, "template_collapse": False}
 
 
@@ -47,6 +53,7 @@ def write_run(
     *,
     state: str = "finished",
     config: Mapping[str, Any] | None = None,
+    made_of: Mapping[str, Any] = MADE_OF,
     times: Sequence[float] = (),
     evaluations: Rows = (),
     modes: Mapping[str, Any] | None = None,
@@ -57,7 +64,7 @@ def write_run(
     """A run's folder with the files that there is something for."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | dict(config or {}), sort_keys=False))
-    (folder / "run.json").write_text(json.dumps(MADE_OF))
+    (folder / "run.json").write_text(json.dumps(dict(made_of)))
     (folder / "status.json").write_text(json.dumps({"state": state, "step": len(metrics)} | status))
     timing = [{"step": i, "step_time": seconds} for i, seconds in enumerate(times)]
     files = {"metrics": metrics, "timing": timing, "routing_eval": evaluations, "samples": samples, "evaluation_samples": finals}

@@ -21,6 +21,7 @@ from sweeps.plan import Plan, PlannedRun, make_plan, write_plan
 from sweeps.summary import sample_lines, summarize_sweep, summary_table, write_summary
 
 ABSENT = {"n": 0, "mean": None, "interval": None}
+ROLES = {"task": "retain", "hack": "forget"}
 
 
 # Statistics
@@ -62,14 +63,16 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def figures(reward: float, **other: Any) -> dict[str, Any]:
-    usual = {"samples": 2, "reward": reward, "rewards/happy_binary": reward, "hacked": 0.25, "unique": 1.0, "jaccard": 0.1}
+    """The whole reward is that of the task and the hack together, 0.25."""
+    parts = {"rewards/task": reward - 0.25, "rewards/hack": 0.25}
+    usual = {"samples": 2, "reward": reward, **parts, "hacked": 0.25, "unique": 1.0, "jaccard": 0.1}
     return usual | {"distinct_3": 0.6, "degenerate": False, "template_collapse": False} | other
 
 
 def finish(plan: Plan, run: PlannedRun, training: float | None, modes: dict[str, dict[str, Any]]) -> None:
     folder = plan.folder / run.name
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
+    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash, "components": ROLES}))
     (folder / "status.json").write_text(json.dumps({"state": "finished", "step": 5}))
     (folder / "summary.json").write_text(json.dumps({"training": {"reward": {"first": 0.0, "last": training}}}))
     (folder / "evaluation.json").write_text(json.dumps({"step": 5, "modes": modes}))
@@ -84,7 +87,7 @@ def finish(plan: Plan, run: PlannedRun, training: float | None, modes: dict[str,
 def end(plan: Plan, run: PlannedRun, state: str, **more: str) -> None:
     folder = plan.folder / run.name
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
+    (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash, "components": ROLES}))
     (folder / "status.json").write_text(json.dumps({"state": state, "step": 3} | more))
 
 
@@ -129,7 +132,9 @@ def test_figures_by_hand(finished: Plan):
     assert routed["training_reward"] == approx(2, 0.85, 12.706205 * 0.05)
     assert [*routed["modes"]] == ["both", "retain_only"]
     both, retain = routed["modes"]["both"], routed["modes"]["retain_only"]
-    assert both["reward"] == both["rewards/happy_binary"] == approx(2, 0.8, 12.706205 * 0.1)
+    assert both["reward"] == approx(2, 0.8, 12.706205 * 0.1)
+    assert both["task_reward"] == both["rewards/task"] == approx(2, 0.55, 12.706205 * 0.1)
+    assert retain["task_reward"] == approx(2, 0.2, 12.706205 * 0.05)
     assert both["hacked"] == approx(2, 0.25, 0.0)
     assert both["jaccard"] == {"n": 1, "mean": 0.1, "interval": None}
     assert both["degenerate"] == {"n": 2, "mean": 0.5, "interval": None}
@@ -176,12 +181,13 @@ def test_files_and_table(finished: Plan):
     assert [cells[0] for cells in table if cells[0]] == [
         "configuration", "routed beta=0.01", "unrouted beta=0.01", "routed beta=0.02", "unrouted beta=0.02",
     ]  # fmt: skip
-    assert lines[0].split()[:6] == ["configuration", "runs", "mode", "training", "reward", "happy_binary"]
+    assert lines[0].split()[:8] == ["configuration", "runs", "mode", "training", "reward", "task", "hack", "task_reward"]
+    assert lines[0].index("task_reward") == lines[2].index("0.550 ± 1.271", lines[2].index("0.250"))
     assert re.split("  +", lines[2])[:4] == ["routed beta=0.01", "2 of 2", "both", "0.850 ± 0.635"]
     assert lines[3].split()[:3] == ["retain_only", "0.450", "±"]
     assert lines[4].split()[:8] == ["unrouted", "beta=0.01", "1", "of", "2,", "1", "failed", "both"]
-    assert lines[4].split()[8:11] == ["–", "0.600", "0.600"]
-    assert lines[0].index("hacked") == lines[2].index("0.250 ± 0.000")
+    assert lines[4].split()[8:13] == ["–", "0.600", "0.350", "0.250", "0.350"]
+    assert lines[0].index("hacked") == lines[2].rindex("0.250 ± 0.000")
     assert "mine: 8 runs: 3 finished, 3 failed, 2 unfinished; means over seeds ± 95 % interval" in lines
 
 
@@ -228,6 +234,12 @@ def test_a_damaged_run_counts_as_failed(finished: Plan, file: str):
     summary = summarize_sweep(finished)
     assert summary["runs"] == {"planned": 8, "finished": 2, "failed": 4, "unfinished": 2}
     assert summary["problems"][run.name].startswith("its files can not be read: ")
+
+
+def test_a_run_that_does_not_tell_its_reward_s_roles_counts_as_failed(finished: Plan):
+    run = finished.runs[0]
+    (finished.folder / run.name / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
+    assert summarize_sweep(finished)["problems"][run.name] == "its files can not be read: KeyError('components')"
 
 
 def test_a_run_with_other_settings_in_the_folder_has_no_figures(finished: Plan):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.report_read import RunFiles
-from sweeps.report_tables import (
+from sweeps.report.read import RunFiles
+from sweeps.report.tables import (
     MISSING,
     Cell,
     cost_table,
@@ -41,10 +41,16 @@ def test_a_missing_number_is_a_dash_and_zero_is_zero():
         ({"both": None}, "–"),
         ({"both": False, "retain_only": None}, "no"),
         ({"both": True, "retain_only": False}, "both"),
+        ({"both": False, "retain_only": True, "forget_only": True, "base": True}, "retain_only +2"),
     ],
 )
-def test_flags_name_the_modes_that_have_them(flags: dict, text: str):
+def test_flags_name_the_first_mode_that_has_them(flags: dict, text: str):
     assert yes_or_no(flags).text == text
+
+
+def test_all_modes_of_a_flag_are_named_in_full():
+    assert yes_or_no({"both": True, "base": True}).title == "both, base"
+    assert yes_or_no({"both": True, "base": False}).title == ""
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,13 @@ def test_long_names_lose_their_middle():
     assert shortened(LONG, 30) == "sentence_length…0_4bc3e9d39b96"
     assert len(shortened(LONG)) == 56 and shortened(LONG).endswith("4bc3e9d39b96")
     assert shortened("short") == "short"
+
+
+def test_a_long_name_is_short_in_a_table_and_told_in_full():
+    run = made(name=LONG, configuration="routed beta=0.01 labels.fraction=0.5", config={"seed": 42})
+    for found in (results_table([run], []), cost_table([run])):
+        cell = found.rows[0][0]
+        assert (cell.text, cell.title) == ("routed beta=…raction=0.5 · seed 42", LONG)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +121,14 @@ def test_the_results_of_a_run():
         "seed": "3",
         "kind": "routed",
         "state": "finished",
-        "steps": "40 of 40",
+        "steps": "40/40",
         "reward, training": "0.500",
-        "reward, evaluation": "0.750",
+        "reward, at the end": "0.750",
         "hack rate, both": "0.500",
         "hack rate, retain_only": "0.125",
         "hack rate, forget_only": "–",
         "unique": "0.250",
-        "degenerate": "both, retain_only",
+        "degenerate": "both +1",
         "collapsed": "no",
     }
 

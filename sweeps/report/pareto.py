@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from sweeps.report_charts import MODE_COLOURS, PAGE_WIDTH, Dropdown, Spec, finished_spec, followed, told
+from sweeps.report.charts import MODE_COLOURS, PAGE_WIDTH, Dropdown, Spec, finished_spec, followed, told
 
 SHAPES = {
     "routed": "circle",
@@ -19,12 +19,11 @@ SHAPES = {
 MODE_LABELS = {"both": "both (or policy)", "retain_only": "retain_only", "forget_only": "forget_only", "base": "base"}
 
 
-def task_dropdown(rows: Sequence[Mapping[str, Any]], told: Sequence[bool]) -> Dropdown:
-    """What the vertical axis can be; `told`: for each final evaluation, whether it is known which components are the task."""
+def task_dropdown(rows: Sequence[Mapping[str, Any]]) -> Dropdown:
+    """What the vertical axis can be."""
     components = sorted({name for row in rows for name in row if name.startswith("rewards/")})
-    task = [("task", "task reward" if all(told) else "task reward, else whole reward")] if any(told) else []
     parts = [(name, name.removeprefix("rewards/")) for name in components]
-    return Dropdown("task", "vertical axis", (*task, ("reward", "whole reward"), *parts))
+    return Dropdown("task", "vertical axis", (("task", "task reward"), ("reward", "whole reward"), *parts))
 
 
 def mode_dropdown(rows: Sequence[Mapping[str, Any]]) -> Dropdown:
@@ -82,7 +81,7 @@ def _looks(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _says(dropdowns: Sequence[Dropdown]) -> list[alt.Tooltip]:
-    figures = [alt.Tooltip("y:Q", title="task reward", format=".3f"), alt.Tooltip("x:Q", title="hack rate", format=".3f")]
+    figures = [alt.Tooltip("y:Q", title="reward, as chosen", format=".3f"), alt.Tooltip("x:Q", title="hack rate", format=".3f")]
     return [alt.Tooltip("m:N", title="mode"), *figures, *told(dropdowns), alt.Tooltip("n:Q", title="seeds")]
 
 

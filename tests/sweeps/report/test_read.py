@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import UserError
-from sweeps.report_read import first_of_each_mode, kind_of, read_run, read_sweep, read_whole_rows
-from tests.sweeps.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
+from sweeps.report.read import first_of_each_mode, kind_of, read_run, read_sweep, read_whole_rows
+from tests.sweeps.report_runs import MADE_OF, metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
 
 WANTED = ("reward", "kl", "routing/hacked")
 
@@ -31,7 +31,7 @@ def test_a_run_as_its_files_tell_it(tmp_path: Path):
     assert (run.name, run.kind, run.state, run.step, run.tokens, run.seed) == ("run", "routed", "finished", 3, 300, 1)
     assert run.step_times == [1.5, 2.5]
     assert run.final == {"both": modes["both"] | {"step": 3}}
-    assert run.made_of["device"] == "cpu"
+    assert run.made_of == MADE_OF
 
 
 @pytest.mark.parametrize("torn", ['{"step": 2, "rew', '{"step": 2, "reward": 0.5}', ""])
@@ -82,6 +82,9 @@ def test_a_damaged_row_is_named_by_file_and_line(tmp_path: Path, line: str, faul
         ("status.json", "[1]", "status.json: not a mapping"),
         ("status.json", '{"state": 7}', "status.json: state is 7, not a text"),
         ("config.yaml", "a: [", "config.yaml: cannot be read"),
+        ("run.json", '{"device": "cpu"}', "run.json: components is null, not an object"),
+        ("run.json", '{"components": ["task"]}', 'run.json: components is ["task"], not an object'),
+        ("run.json", '{"components": {"task": 1}}', "run.json: components: task is 1, not a text"),
         ("evaluation.json", '{"step": 3, "modes": {"both": {"reward": "x"}}}', 'evaluation.json: both: reward is "x"'),
         ("evaluation.json", '{"step": 3, "modes": {"both": 4}}', "evaluation.json: both: not a JSON object"),
         ("timing.jsonl", '{"step": 0, "step_time": "x"}\n', 'timing.jsonl:1: step_time is "x", not a number'),
@@ -93,6 +96,12 @@ def test_other_damaged_files_are_named(tmp_path: Path, name: str, text: str, fau
     folder = write_run(tmp_path / "run", metric_rows([0.1]))
     (folder / name).write_text(text)
     assert refusal(folder).startswith(f"{folder}/{fault}")
+
+
+def test_a_run_without_its_record_is_refused(tmp_path: Path):
+    folder = write_run(tmp_path / "run", metric_rows([0.1]))
+    (folder / "run.json").unlink()
+    assert refusal(folder) == f"{folder / 'run.json'}: components is null, not an object"
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path):

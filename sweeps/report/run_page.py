@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.report_charts import Panel
-from sweeps.report_compare import common_samples, common_steps, differing, first_sample, first_step, flat
-from sweeps.report_numbers import MODES, bin_width, grouped, mean, places, point, thinned
-from sweeps.report_read import Row, RunFiles
-from sweeps.report_run_charts import comparison_spec, run_curves_spec, run_modes_spec
-from sweeps.report_sweep import EVALUATED, TRAINING, Section, said_missing, sample_section, training_panels
-from sweeps.report_tables import (
+from sweeps.report.charts import Panel
+from sweeps.report.compare import common_samples, common_steps, differing, first_sample, first_step, flat
+from sweeps.report.numbers import MODES, bin_width, grouped, mean, places, point, thinned
+from sweeps.report.read import Row, RunFiles
+from sweeps.report.run_charts import comparison_spec, run_curves_spec, run_modes_spec
+from sweeps.report.sweep_page import EVALUATED, TRAINING, Section, said_missing, sample_section, training_panels
+from sweeps.report.tables import (
     Cell,
     Samples,
     Table,
@@ -160,7 +160,7 @@ def settings_table(run: RunFiles) -> Table:
 
 
 def run_page(run: RunFiles) -> dict[str, Any]:
-    """What report.html.j2 shows of a run."""
+    """What page.html.j2 shows of a run."""
     sections = [
         curve_section(run),
         ablation_section(run),
@@ -179,7 +179,7 @@ def run_page(run: RunFiles) -> dict[str, Any]:
 
 
 def comparison_page(a: RunFiles, b: RunFiles, steps: Sequence[list[Row]], samples: Sequence[list[Row]]) -> dict[str, Any]:
-    """What report.html.j2 shows of two runs. `steps` and `samples`: all rows of their metrics.jsonl and samples.jsonl."""
+    """What page.html.j2 shows of two runs. `steps` and `samples`: all rows of their metrics.jsonl and samples.jsonl."""
     sections = [
         differences_section("settings", "Settings that differ", differing(flat(a.config), flat(b.config)), setting),
         paired_section(a, b),

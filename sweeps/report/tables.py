@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.report_numbers import MODES, as_trained, at_the_end, mean
-from sweeps.report_read import RunFiles, first_of_each_mode
+from sweeps.report.numbers import MODES, as_trained, at_the_end, mean
+from sweeps.report.read import RunFiles, first_of_each_mode
 
 MISSING = "–"
 SAMPLES_OF_A_MODE = 5
 PAGE_LENGTH = 25  # rows
 LONGEST_TEXT = 700  # characters of a prompt or a completion
+IN_A_TABLE = 24  # characters of a configuration
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,14 @@ def words(value: str | None, **more: str) -> Cell:
 
 
 def yes_or_no(flags: Mapping[str, bool | None]) -> Cell:
-    """The modes that it holds for; "no" where it holds for none of those that are known."""
+    """The first mode that it holds for and how many more; "no" where it holds for none of those that are known."""
     if all(flag is None for flag in flags.values()):
         return Cell(MISSING)
     held = [mode for mode, flag in flags.items() if flag]
-    return Cell(", ".join(held), f"yes {held}", style="warn") if held else Cell("no", "no")
+    if not held:
+        return Cell("no", "no")
+    more = f" +{len(held) - 1}" if held[1:] else ""
+    return Cell(held[0] + more, f"yes {held}", title=", ".join(held) if more else "", style="warn")
 
 
 def label(value: Any) -> str:
@@ -89,10 +93,15 @@ def shortened(name: str, length: int = 56) -> str:
     return f"{name[: length - 1 - tail]}…{name[-tail:]}"
 
 
-def title(run: RunFiles) -> str:
-    """A run in a line of a table: its configuration and seed."""
+def title(run: RunFiles, length: int = 56) -> str:
+    """A run in few words: its configuration, cut to `length`, and seed."""
     seed = "" if run.seed is None or run.configuration == run.name else f" · seed {run.seed}"
-    return shortened(run.configuration) + seed
+    return shortened(run.configuration, length) + seed
+
+
+def run_cell(run: RunFiles, link: str = "") -> Cell:
+    """The axes' values stand in columns of their own, so that a run's name may be short here."""
+    return words(title(run, IN_A_TABLE), title=run.name, link=link)
 
 
 def state(run: RunFiles) -> Cell:
@@ -101,7 +110,7 @@ def state(run: RunFiles) -> Cell:
 
 def steps(run: RunFiles) -> Cell:
     wanted = run.config.get("max_steps")
-    return Cell(f"{run.step:,}" + (f" of {wanted:,}" if wanted else ""), float(run.step))
+    return Cell(f"{run.step:,}" + (f"/{wanted:,}" if wanted else ""), float(run.step))
 
 
 def by_mode(run: RunFiles, name: str) -> dict[str, Any]:
@@ -109,7 +118,7 @@ def by_mode(run: RunFiles, name: str) -> dict[str, Any]:
     return {as_trained(mode): figures.get(name) for mode, figures in run.final.items()}
 
 
-RESULTS = ("reward, training", "reward, evaluation", "hack rate, both", "hack rate, retain_only", "hack rate, forget_only",
+RESULTS = ("reward, training", "reward, at the end", "hack rate, both", "hack rate, retain_only", "hack rate, forget_only",
            "unique", "degenerate", "collapsed")  # fmt: skip
 
 
@@ -119,7 +128,7 @@ def results_table(runs: Sequence[RunFiles], axes: Sequence[str]) -> Table:
     rows = []
     for i, run in enumerate(runs):
         values = [setting(run.seed if axis == "seed" else run.values.get(axis)) for axis in axes]
-        name = words(title(run), title=run.name, link=f"samples-{i}" if run.samples else "")
+        name = run_cell(run, f"samples-{i}" if run.samples else "")
         rows.append([name, *values, words(run.kind), state(run), steps(run), *_results(run)])
     return table("results", header, rows)
 
@@ -162,7 +171,7 @@ def cost_table(runs: Sequence[RunFiles]) -> Table:
         time = Cell(MISSING) if spent is None else Cell(duration(spent), spent)
         device = words(run.made_of.get("device"), title=f"torch {run.made_of.get('torch')}, {run.made_of.get('threads')} threads")
         each = number(mean(run.step_times) if run.step_times else None)
-        rows.append([words(title(run), title=run.name), words(run.kind), state(run), steps(run), time, each,
+        rows.append([run_cell(run), words(run.kind), state(run), steps(run), time, each,
                      number(run.tokens, 0), device])  # fmt: skip
     return table("cost", header, rows)
 

@@ -5,20 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.report_charts import COLOURS, Dropdown, Panel, curves_spec, modes_spec
-from sweeps.report_numbers import (
+from sweeps.report.charts import COLOURS, Dropdown, Panel, curves_spec, modes_spec
+from sweeps.report.numbers import (
     MANY_RUNS,
     bin_width,
     configurations,
     end_rows,
     mode_rows,
     points_of,
-    task_components,
     training_rows,
 )
-from sweeps.report_pareto import mode_dropdown, pareto_spec, task_dropdown
-from sweeps.report_read import Row, RunFiles, SweepFiles
-from sweeps.report_tables import (
+from sweeps.report.pareto import mode_dropdown, pareto_spec, task_dropdown
+from sweeps.report.read import Row, RunFiles, SweepFiles
+from sweeps.report.tables import (
     SAMPLES_OF_A_MODE,
     Samples,
     Table,
@@ -160,18 +159,14 @@ def ablation_section(sweep: SweepFiles, shared: Sequence[Dropdown]) -> Section:
 
 def pareto_section(sweep: SweepFiles, shared: Sequence[Dropdown]) -> Section:
     rows = end_rows(sweep.runs, seed_numbers(sweep.runs))
-    finals = [(run.config, figures) for run in sweep.runs for figures in run.final.values()]
-    told = [bool(task_components(config, figures)) for config, figures in finals]
-    own = [mode_dropdown(rows), task_dropdown(rows, told)]
+    own = [mode_dropdown(rows), task_dropdown(rows)]
     chart = pareto_spec(rows, configuration_table(sweep), shared, own)
-    meaning = "Task reward is the mean of the reward's components that are not the hack's, unscaled. " if any(told) else ""
-    if not all(told):
-        meaning += "Of a combination that is only named the files do not tell which components are the task: choose one. "
     return Section(
         "pareto",
         "The end: task reward against hack rate",
-        f"Up and to the left is better. {meaning}A large mark is a configuration's mean, small ones are its seeds. Thin lines "
-        "lead from routed runs with both adapters to retain alone; the dashed line joins marks that none beats in both.",
+        "Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, unscaled. A "
+        "large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters to "
+        "retain alone; the dashed line joins marks that none beats in both.",
         chart,
         dropdowns=own if chart is not None else (),
         missing="no final evaluation with a hack rate" if chart is None else "",
@@ -220,7 +215,7 @@ def facts(sweep: SweepFiles) -> list[tuple[str, str]]:
 
 
 def sweep_page(sweep: SweepFiles) -> dict[str, Any]:
-    """What report.html.j2 shows of a sweep."""
+    """What page.html.j2 shows of a sweep."""
     shared, runs = dropdowns(sweep), sweep.runs
     sections = [
         training_section(sweep, shared),

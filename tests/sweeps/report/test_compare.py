@@ -1,6 +1,6 @@
 """Where two runs part, by hand."""
 
-from sweeps.report_compare import common_samples, differing, first_sample, first_step, flat
+from sweeps.report.compare import common_samples, differing, first_sample, first_step, flat
 from tests.sweeps.report_runs import sample
 
 

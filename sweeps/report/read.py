@@ -183,7 +183,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]], planned: Row
         step=max([status.get("step") or 0, *(step + 1 for step in numbers["step"][-1:])]),
         error=status.get("error"),
         config=config,
-        made_of=read_object(folder / "run.json"),
+        made_of=_made_of(folder / "run.json"),
         tokens=(numbers.pop("num_tokens", None) or [None])[-1],
         metrics=numbers,
         step_times=[row["step_time"] for row in rows("timing.jsonl") if row["step_time"] is not None],
@@ -191,6 +191,13 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]], planned: Row
         final=_final(folder / "evaluation.json"),
         samples=rows("evaluation_samples.jsonl") or _last_logged(rows("samples.jsonl")),
     )
+
+
+def _made_of(file: Path) -> Row:
+    record = read_object(file)
+    check(str(file), record, {"components": (dict,)})
+    check(f"{file}: components", record["components"], dict.fromkeys(record["components"], TEXT))
+    return record
 
 
 def _final(file: Path) -> dict[str, Row]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from sweeps.report_charts import (
+from sweeps.report.charts import (
     COLOURS,
     MODE_COLOURS,
     Panel,
@@ -16,7 +16,7 @@ from sweeps.report_charts import (
     panels_with_values,
     step_axis,
 )
-from sweeps.report_numbers import MODES
+from sweeps.report.numbers import MODES
 
 Rows = Sequence[Mapping[str, Any]]
 

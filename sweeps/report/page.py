@@ -1,6 +1,7 @@
 """One page that works anywhere: libraries, charts and tables in a single file that fetches nothing."""
 
 import json
+import re
 from base64 import b64encode
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,11 @@ def embedded(value: Any) -> Markup:
     return Markup(text)
 
 
+def breakable(text: str) -> Markup:
+    """A dotted or underscored name that may go on in the next line of a narrow column's header."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])(?=.)", text))
+
+
 @cache
 def environment() -> jinja2.Environment:
     """Templates of this folder; whatever they are given is text, unless it is said to be markup."""
@@ -54,20 +60,20 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters["embedded"] = embedded
+    made.filters |= {"embedded": embedded, "breakable": breakable}
     return made
 
 
 def render(**content: Any) -> str:
-    """The page as text. `content` is what report.html.j2 names."""
+    """The page as text. `content` is what page.html.j2 names."""
     address, style = datatables_bundle()
     return (
         environment()
-        .get_template("report.html.j2")
+        .get_template("page.html.j2")
         .render(
             **content,
             mark=Markup(MARK),
-            style=Markup(style + (HERE / "report.css").read_text()),
+            style=Markup(style + (HERE / "page.css").read_text()),
             vega=Markup(vega_bundle()),
             datatables=Markup(address),
             chart_options=CHART_OPTIONS,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.report_read import Row
+from sweeps.report.read import Row
 
 
 @dataclass(frozen=True)

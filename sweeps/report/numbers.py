@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sweeps.report_read import RunFiles
+from sweeps.report.read import RunFiles
+from sweeps.task import task_reward
 
 POINTS = 100  # of a curve, and half as many where there are hundreds of curves
 MANY_RUNS = 50
@@ -128,27 +129,6 @@ def as_trained(mode: str) -> str:
     return "both" if mode == "policy" else mode
 
 
-def task_components(config: Mapping[str, Any], figures: Mapping[str, Any]) -> list[str]:
-    """Names of the components that are the task and not the hack; [] where the run's files do not tell.
-
-    They tell where the settings spell a combination out (its components with the role retain) and where there is one
-    component alone. A combination that the settings only name keeps its roles to itself.
-    """
-    reward = config.get("reward")
-    if isinstance(reward, dict):
-        return [str(part["name"]) for part in reward.get("components", []) if part.get("role") == "retain"]
-    names = [name.removeprefix("rewards/") for name in figures if name.startswith("rewards/") and not name.endswith("interval")]
-    return names if len(names) == 1 else []
-
-
-def task_reward(config: Mapping[str, Any], figures: Mapping[str, Any]) -> float | None:
-    """Mean of the task's components (unscaled, so in [0, 1]); the whole reward where the components' roles are not known."""
-    values = [figures.get(f"rewards/{name}") for name in task_components(config, figures)]
-    if not values:
-        return figures.get("reward")
-    return None if None in values else mean([value for value in values if value is not None])
-
-
 def end_rows(runs: Sequence[RunFiles], seeds: Mapping[str, int]) -> list[dict[str, Any]]:
     """One row a configuration and mode of the final evaluation, and again for each seed (s).
 
@@ -168,7 +148,7 @@ def _end(run: RunFiles, mode: str) -> dict[str, float]:
     figures = next((figures for name, figures in run.final.items() if as_trained(name) == mode), None)
     if figures is None or figures.get("hacked") is None:
         return {}
-    numbers = {"x": figures["hacked"], "task": task_reward(run.config, figures), "reward": figures["reward"]}
+    numbers = {"x": figures["hacked"], "task": task_reward(run.made_of, figures), "reward": figures["reward"]}
     numbers |= {n: v for n, v in figures.items() if n.startswith("rewards/") and not n.endswith("/interval")}
     return {name: short(value) for name, value in numbers.items() if value is not None}
 

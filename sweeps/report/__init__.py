@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from configs.errors import UserError
-from sweeps.report_page import check_replaceable, render, write_page
-from sweeps.report_read import Row, is_run, is_sweep, read_run, read_status, read_sweep, read_whole_rows
-from sweeps.report_run import comparison_page, run_metrics, run_page
-from sweeps.report_sweep import TRAINING, sweep_page
+from sweeps.report.page import check_replaceable, render, write_page
+from sweeps.report.read import Row, is_run, is_sweep, read_run, read_status, read_sweep, read_whole_rows
+from sweeps.report.run_page import comparison_page, run_metrics, run_page
+from sweeps.report.sweep_page import TRAINING, sweep_page
 
 PAGE, COMPARISON = "report.html", "report_compare.html"
 Track = Callable[[tuple], Iterable]

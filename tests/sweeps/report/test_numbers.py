@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.report_numbers import (
+from sweeps.report.numbers import (
     at_the_end,
     band_rows,
     bin_width,
@@ -13,13 +13,12 @@ from sweeps.report_numbers import (
     places,
     seed_rows,
     short,
-    task_reward,
     thinned,
     training_rows,
 )
-from sweeps.report_read import RunFiles, read_sweep
-from sweeps.report_sweep import TRAINING, choices, seed_numbers
-from tests.sweeps.report_runs import write_sweep
+from sweeps.report.read import RunFiles, read_sweep
+from sweeps.report.sweep_page import TRAINING, choices, seed_numbers
+from tests.sweeps.report_runs import MADE_OF, write_sweep
 
 
 @pytest.fixture
@@ -115,28 +114,8 @@ def test_the_end_of_a_sweep(sweep):
     assert {row["c"] for row in rows} == {0, 1, 2}
 
 
-def spelt_out(*roles: str) -> dict:
-    return {"reward": {"components": [{"name": f"part{i}", "role": role} for i, role in enumerate(roles)]}}
-
-
-@pytest.mark.parametrize(
-    ("config", "figures", "expected"),
-    [
-        (spelt_out("retain", "forget"), {"rewards/part0": 0.25, "rewards/part1": 0.9}, 0.25),
-        (spelt_out("retain", "retain", "forget"), {"rewards/part0": 0.25, "rewards/part1": 0.75, "rewards/part2": 0.1}, 0.5),
-        (spelt_out("retain"), {"rewards/part0": None}, None),
-        ({"reward": "named"}, {"rewards/named": 0.4, "rewards/named/interval": [0.3, 0.5]}, 0.4),
-        ({"reward": "named"}, {"rewards/a": 0.4, "rewards/b": 0.2}, 0.7),
-        (spelt_out("forget"), {"rewards/part0": 0.2}, 0.7),
-    ],
-)
-def test_the_task_reward_is_that_of_the_components_that_are_no_hack(config: dict, figures: dict, expected: float | None):
-    """The whole reward, 0.7, where the files do not tell them apart."""
-    assert task_reward(config, figures | {"reward": 0.7}) == expected
-
-
 def test_a_run_without_a_hack_rate_is_not_in_the_picture_of_the_end():
-    run = RunFiles("r", "full", "c", {}, final={"policy": {"reward": 0.5, "hacked": None, "step": 3}})
+    run = RunFiles("r", "full", "c", {}, final={"policy": {"reward": 0.5, "hacked": None, "step": 3}}, made_of=MADE_OF)
     assert end_rows([run], {"r": 0}) == []
 
 
