@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 SAME = 0.5  # seconds within which two signals are one Ctrl-C, passed on by the terminal and by `uv run`
 
 
