@@ -14,7 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import grpo.trainer
 import launch
+from grpo.preflight import PreflightFailure
+from grpo.run import Run
 from grpo.runfolder import read_rows
 
 Words = Callable[..., list[str]]
@@ -275,6 +278,18 @@ def test_where_nothing_can_be_written_is_one_line(tiny_words: Words, tmp_path: P
     (tmp_path / "file").write_text("")
     assert launch.main(tiny_words("--output_dir", str(tmp_path / "file" / "out"))) == 2
     assert capsys.readouterr() == ("", f"error: --output_dir {tmp_path}/file/out: cannot be written: Not a directory\n")
+
+
+def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
+    tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def fails(run: Run) -> None:
+        raise PreflightFailure(f"preflight: a step does not fit into the memory of {run.config.device}")
+
+    monkeypatch.setattr(grpo.trainer, "preflight", fails)
+    assert launch.main(tiny_words()) == 1
+    assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
+    assert not (tmp_path / "output").exists()
 
 
 def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):
