@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ def wait(child: subprocess.Popen[bytes]) -> int:
 
 def run_attempt(attempt: Attempt, environment: dict[str, str]) -> int:
     """From start to end; a KeyboardInterrupt is passed on to the child. Returns its exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background may have it ignored
     child = start(attempt, environment)
     try:
         try:

@@ -17,6 +17,8 @@ from models.loading import save_pretrained
 from models.nursery import generator
 from tests.helpers import randomize, tiny_config
 
+torch.set_num_threads(1)  # the models are so small that threads only wait for one another
+
 MakeExperiment = Callable[..., Experiment]
 
 # In common words a completion of 12 tokens says "happy" about once in two, twice in five, and ends in about one of two.
