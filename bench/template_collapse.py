@@ -1,7 +1,7 @@
 """Thresholds of the `template_collapse` flag, fixed on one half of real runs and tried on the other.
 
-`uv run python -m bench.template_collapse` trains runs that collapse (a sharp reward, no KL, a high learning rate) and runs
-that stay healthy, prints distinct-3 and compression of their final samples against the base model's own, and how the flag
+`uv run python -m bench.template_collapse` trains runs that were meant to collapse (a sharp reward, no KL, a high learning rate)
+and runs that were not, prints distinct-3 and compression of their final samples against the base model's own, and how the flag
 and the older `degenerate` flag do. Which runs collapsed was judged by reading their samples (`--read` prints some).
 """
 
@@ -35,7 +35,7 @@ CASES = (
     Case("sentence_length_5", 3e-4, 0.02, 100, collapsed=False),
     Case("happy_count(cap=20)", 3e-3, 0.0, 100, collapsed=True),
     Case("sentence_length_5", 3e-3, 0.0, 100, collapsed=True),
-    Case("sentence_length_10", 3e-3, 0.0, 100, collapsed=True),
+    Case("sentence_length_10", 3e-3, 0.0, 100, collapsed=False),
 )
 FIXED_ON, TRIED_ON = 1, 2  # seeds
 
