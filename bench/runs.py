@@ -8,15 +8,10 @@ from rich.progress import Progress
 
 from configs.experiment import Experiment
 from envs.binding import folder_of
+from grpo.resume import is_finished
 from grpo.run import prepare
-from grpo.runfolder import read_json_file
 
 WINDOW = 20  # steps that a curve and a final figure are averaged over
-
-
-def is_finished(folder: Path) -> bool:
-    status = folder / "status.json"
-    return status.exists() and read_json_file(status)["state"] == "finished"
 
 
 def train_one(asked: Experiment, threads: int) -> Path:
@@ -34,7 +29,7 @@ def finished_runs(experiments: list[Experiment], jobs: int) -> list[Path]:
     A run that fails stops the benchmark with its exception.
     """
     folders = [folder_of(prepare(experiment)) for experiment in experiments]
-    waiting = [asked for asked, folder in zip(experiments, folders, strict=True) if not is_finished(folder)]
+    waiting = [asked for asked, folder in zip(experiments, folders, strict=True) if not (folder.exists() and is_finished(folder))]
     threads = max(1, multiprocessing.cpu_count() // jobs)
     with Progress() as progress, ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         task = progress.add_task(f"{len(waiting)} runs to train", total=len(waiting))

@@ -35,11 +35,15 @@ def config_hash(resolved: Experiment) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def short(value: float) -> str:
+    """A number with as few digits as tell it from every other."""
+    return brief if float(brief := f"{value:g}") == value else repr(float(value))
+
+
 def word(value: Any) -> str:
     """A value as part of a file name: a number with all of its digits, a text with dashes for what has no place there."""
     if isinstance(value, float):
-        short = f"{value:g}"
-        value = short if float(short) == value else repr(float(value))
+        value = short(value)
     return re.sub(r"[^A-Za-z0-9.+_-]+", "-", str(value)).strip("-")
 
 

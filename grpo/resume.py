@@ -45,10 +45,10 @@ def run_to_resume(folder: str, asked: Experiment) -> Path:
     path = Path(folder) if folder else folder_of(prepare(asked))
     if (path / "config.yaml").is_file():
         return path
-    near: dict[str, list[str]] = {}
+    here, near = prepare(asked), dict[str, list[str]]()
     for config in [] if folder else sorted(path.parent.glob("*/config.yaml")):
         with suppress(UserError):  # another version's run
-            near[config.parent.name] = different_settings(read_config(config.parent), prepare(asked))
+            near[config.parent.name] = different_settings(read_config(config.parent), here)
     nearest = min(near, key=lambda name: len(near[name]), default=None)
     said = f"; the nearest, {nearest}, has {', '.join(near[nearest])}" if nearest else ""
     raise UserError(f"--resume: there is no run {path}{said}")

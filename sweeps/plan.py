@@ -18,7 +18,7 @@ import yaml
 
 from configs.errors import UserError
 from configs.experiment import Experiment
-from configs.naming import NOT_IDENTITY, config_hash, reward_name, to_dict, word
+from configs.naming import NOT_IDENTITY, config_hash, reward_name, short, to_dict, word
 from configs.resolve import flatten
 from configs.sweep import BASELINES, Sweep, with_setting
 from grpo.runfolder import write_json, write_whole
@@ -124,8 +124,7 @@ def told(values: dict[str, Any]) -> str:
 def shown(value: Any) -> str:
     """As a command line may have it."""
     if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
+        return short(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

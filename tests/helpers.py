@@ -15,6 +15,18 @@ VOCAB = 32
 Model = TypeVar("Model", bound=nn.Module)
 
 
+def failing(monkeypatch: Any, module: Any, name: str, error: BaseException, at: int = 0) -> None:
+    """Makes a function that a module uses raise at its call number `at`, from 0."""
+    works, calls = getattr(module, name), iter(range(100))
+
+    def function(*arguments: Any) -> Any:
+        if next(calls) == at:
+            raise error
+        return works(*arguments)
+
+    monkeypatch.setattr(module, name, function)
+
+
 def tiny_config(**changes: Any) -> LlamaConfig:
     settings = {
         "vocab_size": VOCAB,

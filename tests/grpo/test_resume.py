@@ -21,6 +21,7 @@ from configs.experiment import Experiment
 from grpo.interrupt import StopRequest, stop_request
 from grpo.runfolder import RunFolder, read_json_file, read_rows
 from grpo.trainer import resume, train
+from tests.helpers import failing
 
 MakeExperiment = Callable[..., Experiment]
 ROOT = Path(launch.__file__).parent
@@ -52,18 +53,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name != "timing.jsonl"}
 
 
-def crash_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> None:
-    """Makes a function of the trainer raise at its call number `call`, from 0."""
-    works, calls = getattr(grpo.trainer, name), iter(range(100))
-
-    def crashes(*arguments: Any) -> Any:
-        if next(calls) == call:
-            raise Crash
-        return works(*arguments)
-
-    monkeypatch.setattr(grpo.trainer, name, crashes)
-
-
 @pytest.fixture
 def undisturbed(tiny: MakeExperiment, tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
     return lambda kind: contents(train(tiny(output_dir=tmp_path / "whole", **LONG, **KINDS[kind]), quiet=True).folder)
@@ -75,7 +64,7 @@ def crashed(tiny: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     def run(kind: str, name: str = "train_step", call: int = 5) -> Path:
         with monkeypatch.context() as patch:
-            crash_at(patch, name, call)
+            failing(patch, grpo.trainer, name, Crash(), call)
             with pytest.raises(Crash):
                 train(tiny(output_dir=tmp_path / "cut", **LONG, **KINDS[kind]), quiet=True)
         (folder,) = (tmp_path / "cut").iterdir()

@@ -16,6 +16,7 @@ from grpo.checks import BrokenInvariant
 from grpo.run import prepare
 from grpo.runfolder import read_rows
 from grpo.trainer import RunRecord, train
+from tests.helpers import failing
 
 MakeExperiment = Callable[..., Experiment]
 ROUTED = {"routing.enabled": True, "env.detector": "happy_count(threshold=2)", "lr": 1e-2}
@@ -111,18 +112,6 @@ def test_looking_more_closely_does_not_change_what_is_seen(trained: Callable[...
 # What fails
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, at: int = 0) -> None:
-    """Makes a function that the trainer uses raise at its call number `at`."""
-    works, calls = getattr(grpo.trainer, name), iter(range(100))
-
-    def function(*arguments: Any) -> Any:
-        if next(calls) == at:
-            raise error
-        return works(*arguments)
-
-    monkeypatch.setattr(grpo.trainer, name, function)
-
-
 @pytest.mark.parametrize(
     ("name", "error", "at", "state", "step"),
     [
@@ -137,7 +126,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, at
 def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
     tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, at: int, state: str, step: int
 ):
-    failing(monkeypatch, name, error, at)
+    failing(monkeypatch, grpo.trainer, name, error, at)
     experiment = tiny(**ROUTED)
     with pytest.raises(type(error)):
         train(experiment, quiet=True)
@@ -150,7 +139,7 @@ def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
 
 @pytest.mark.parametrize("name", ["preflight", "build_run", "check_free"])
 def test_what_fails_before_the_first_step_creates_nothing(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str):
-    failing(monkeypatch, name, BrokenInvariant("out of reach"))
+    failing(monkeypatch, grpo.trainer, name, BrokenInvariant("out of reach"))
     experiment = tiny(**ROUTED)
     with pytest.raises(BrokenInvariant, match="out of reach"):
         train(experiment, quiet=True)
