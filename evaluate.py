@@ -19,14 +19,14 @@ Example: uv run evaluate.py export --model_path output/RUN/checkpoint-200 --mode
 def evaluate(words: Sequence[str]) -> None:
     options = parse(EvaluateOptions, words, DESCRIPTION, "evaluate.py")
     check(options)
-    from grpo.afterwards import evaluate_checkpoint, say_modes  # after parsing, so that typing errors answer at once
+    from runs.reevaluation import evaluate_checkpoint, say_modes  # after parsing, so that typing errors answer at once
 
     say_modes(options) if options.prompt is not None else evaluate_checkpoint(options)
 
 
 def export(words: Sequence[str]) -> None:
     options = parse(ExportOptions, words, EXPORT_DESCRIPTION, "evaluate.py export")
-    from grpo.export import export_checkpoint
+    from runs.export import export_checkpoint
 
     export_checkpoint(options)
 

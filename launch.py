@@ -15,9 +15,9 @@ STOPPED = 130  # the exit code of a program that SIGINT ended
 
 def launch(words: Sequence[str]) -> int:
     options = parse_with_config(LaunchOptions, words, DESCRIPTION, "launch.py")
-    from grpo.preflight import PreflightFailure  # after parsing, so that --help and typing errors answer at once
-    from grpo.resume import run_to_resume
-    from grpo.trainer import resume, train
+    from runs.preflight import PreflightFailure  # after parsing, so that --help and typing errors answer at once
+    from runs.resume import run_to_resume
+    from runs.trainer import resume, train
 
     try:
         if options.resume is None:

@@ -20,7 +20,7 @@ def report(words: Sequence[str]) -> None:
     from rich.console import Console  # after parsing, so that typing errors answer at once
     from rich.progress import track
 
-    from sweeps.report import write_comparison, write_report
+    from reports import write_comparison, write_report
 
     console = Console(stderr=True)
     first, *second = options.folders

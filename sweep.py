@@ -11,9 +11,9 @@ from configs.cli import run_main
 from configs.errors import UserError
 from configs.sweep import SweepOptions, read_sweep
 from envs.binding import folder_of, prepare
-from sweeps.devices import gpus
+from sweeps.backends.devices import gpus
+from sweeps.backends.local import cores, needs_gpu
 from sweeps.dry_run import Slots, StepTime, estimate, measured_step_time, show_runs, slots_line
-from sweeps.local import cores, needs_gpu
 from sweeps.plan import Plan, PlannedRun, make_folder, make_plan, strangers, write_plan
 from sweeps.schedule import Outcome, ScheduleOptions, check, only_sweep_in, run_plan, state_before
 from sweeps.summary import sample_lines, summarize_sweep, summary_table, write_summary
@@ -89,7 +89,7 @@ def dry_run(plan: Plan, schedule: ScheduleOptions, found: list[str]) -> None:
 
 def sum_up(plan: Plan) -> None:
     """The summary, samples and the report of whatever has been run."""
-    from sweeps.report import write_report  # here, because it takes as long to import as all the rest
+    from reports import write_report  # here, because it takes as long to import as all the rest
 
     summary = summarize_sweep(plan)
     write_summary(plan.folder, summary)

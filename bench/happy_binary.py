@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from bench.runs import WINDOW, finished_runs, smooth
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
-from grpo.runfolder import read_json_file, read_rows
+from records.folder import read_json_file, read_rows
 
 SEEDS = (42, 123, 7)
 # What the main job has to reach: least or most of the median over seeds, beside the base model's figure where relative.

@@ -1,6 +1,6 @@
 """Writes the model card of nursery, every figure in it measured: `uv run python -m bench.nursery_card`.
 
-The card is README.md in the model's folder; `pretraining.json` must lie there too, as `models.nursery.pretrain` writes it.
+The card is README.md in the model's folder; `pretraining.json` must lie there too, as `models.nursery.making.pretrain` writes it.
 """
 
 import json
@@ -21,14 +21,15 @@ from envs.detectors import DETECTORS, bind_detector
 from envs.rewards import bind, rewards_of
 from envs.scoring import audit, score
 from envs.types import Completion
-from grpo.diversity import diversity, words_of
-from grpo.evaluation import ROWS_AT_ONCE, cell, evaluation_samples, sample_mode
-from grpo.metrics import mean, share
 from grpo.run import Run, build_run, prepare
 from grpo.scoring import completions_of
 from models.llama import LlamaConfig
 from models.loading import NURSERY
-from models.nursery import corpus, generator, pretrain
+from models.nursery import generator
+from models.nursery.making import corpus, pretrain
+from records.figures import cell, mean, share
+from runs.diversity import diversity, words_of
+from runs.evaluation import ROWS_AT_ONCE, evaluation_samples, sample_mode
 
 ENVIRONMENT = "stories"
 HELD_OUT_STORIES = 2_000
@@ -263,7 +264,7 @@ def training_text(facts: Facts) -> str:
     return f"""
 ## Training
 
-    uv run python -m models.nursery.pretrain {options}
+    uv run python -m models.nursery.making.pretrain {options}
 
 {t["steps"]:,} steps, {t["tokens"]:,} tokens seen; corpus seed {facts.corpus["seed"]}. Each row is one story with its EOS, from
 position 0. AdamW (0.9, 0.95), weight decay 0.1, gradients clipped at 1, linear warm-up and decay.
@@ -275,7 +276,7 @@ def corpus_text(facts: Facts) -> str:
     return f"""
 ## Corpus
 
-As `uv run python -m models.nursery.corpus` prints it; tokens here are words and signs.
+As `uv run python -m models.nursery.making.corpus` prints it; tokens here are words and signs.
 
 {table(("", "value"), rows)}
 """

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 from playwright.sync_api import sync_playwright
 
-from grpo.runfolder import read_json_file, write_json
-from sweeps.report import write_report
+from records.folder import read_json_file, write_json
+from reports import write_report
 
 SEEDS = 5
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))"

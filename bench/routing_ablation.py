@@ -20,7 +20,7 @@ import numpy as np
 from bench.runs import finished_runs
 from configs.experiment import EnvironmentSettings, Experiment, RoutingSettings
 from configs.sweep import BASELINES
-from grpo.runfolder import read_json_file, read_rows
+from records.folder import read_json_file, read_rows
 
 TASK = "sentence_length_10_smooth"
 SEEDS = (42, 123, 7)

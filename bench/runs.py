@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from configs.experiment import Experiment
 from envs.binding import folder_of
-from grpo.resume import is_finished
 from grpo.run import prepare
+from runs.resume import is_finished
 
 WINDOW = 20  # steps that a curve and a final figure are averaged over
 
@@ -17,7 +17,7 @@ WINDOW = 20  # steps that a curve and a final figure are averaged over
 def train_one(asked: Experiment, threads: int) -> Path:
     import torch
 
-    from grpo.trainer import train
+    from runs.trainer import train
 
     torch.set_num_threads(threads)
     return train(asked, quiet=True).folder

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.runs import finished_runs
 from configs.experiment import EvaluationSettings, Experiment
-from grpo.diversity import LEAST_DISTINCT_3, MOST_GZIP_RATIO
-from grpo.runfolder import read_json_file, read_rows
+from records.folder import read_json_file, read_rows
+from runs.diversity import LEAST_DISTINCT_3, MOST_GZIP_RATIO
 
 
 @dataclass(frozen=True)

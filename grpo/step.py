@@ -3,18 +3,18 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from configs.experiment import Experiment
-from envs.types import Prompt
+from envs.types import Audit, Completion, Prompt, Scores
 from grpo.advantages import GroupAdvantages, routed_advantages
 from grpo.checks import check_finite
 from grpo.labels import SampleKeys, eligible_samples, label
 from grpo.logprobs import completion_logprobs
-from grpo.metrics import StepRecord
 from grpo.randomness import sample_uniforms
 from grpo.rollout import Rollout, concatenate
 from grpo.run import Run, reference_model, step_prompts
@@ -22,7 +22,24 @@ from grpo.sampler import sample
 from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions
 from grpo.update import Batch, update
 from routing.adapters import scaled
-from routing.router import RETAIN_SCALES, route
+from routing.router import RETAIN_SCALES, Routes, route
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """All that a step knows and says; nothing in it is used again by training."""
+
+    step: int
+    prompts: list[Prompt]  # one a completion
+    completions: list[Completion]
+    rollout: Rollout
+    eligible: list[bool]  # for the reward's forget components
+    scores: Scores
+    audit: Audit
+    routes: Routes
+    advantages: GroupAdvantages
+    update: dict[str, float | None]
+    seconds: dict[str, float]  # by phase
 
 
 def train_step(run: Run) -> StepRecord:

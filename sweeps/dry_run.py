@@ -21,8 +21,8 @@ from rich.text import Text
 
 from configs.experiment import Experiment
 from configs.naming import to_dict
-from grpo.runfolder import read_rows
-from sweeps.local import needs_gpu
+from records.folder import read_rows
+from sweeps.backends.local import needs_gpu
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import duration
 

@@ -21,7 +21,7 @@ from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY, config_hash, reward_name, short, to_dict, word
 from configs.resolve import flatten
 from configs.sweep import BASELINES, Sweep, with_setting
-from grpo.runfolder import write_json, write_whole
+from records.folder import write_json, write_whole
 
 KINDS = {"none": "full", "lora": "lora", "dual_lora": "unrouted"}  # by adapter, of runs that nothing is done to
 TOLD_BY_KIND = {"routing.enabled", "baseline", "adapter.kind"}

@@ -19,14 +19,14 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from configs.errors import UserError
-from grpo.runfolder import read_json_file
-from sweeps import mps
-from sweeps.child import HEADER, Attempt
-from sweeps.devices import gpus
-from sweeps.local import Local, cores, needs_gpu
+from records.folder import read_json_file
+from sweeps.backends import mps
+from sweeps.backends.child import HEADER, Attempt
+from sweeps.backends.devices import gpus
+from sweeps.backends.local import Local, cores, needs_gpu
+from sweeps.backends.ray import RayCluster
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import ACTIVE, Board
-from sweeps.ray_backend import RayCluster
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch.py"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
-from grpo.runfolder import read_json_file, read_rows, write_json, write_whole
+from records.figures import task_reward
+from records.folder import read_json_file, read_rows, write_json, write_whole
 from sweeps.intervals import mean_and_interval, share
 from sweeps.plan import Plan, plan_record
-from sweeps.task import task_reward
 
 MODES = ("both", "policy", "retain_only", "forget_only", "base")
 MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components

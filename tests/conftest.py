@@ -11,10 +11,10 @@ import torch
 from tokenizers import Tokenizer
 
 from configs.experiment import Experiment
-from grpo.trainer import train
 from models.llama import Llama
 from models.loading import save_pretrained
 from models.nursery import generator
+from runs.trainer import train
 from tests.helpers import randomize, tiny_config
 
 torch.set_num_threads(1)  # the models are so small that threads only wait for one another

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 import evaluate
 from configs.afterwards import EvaluateOptions, reward_calls
 from envs.types import Completion
-from grpo.evaluation import RESAMPLES, evaluate_modes
-from grpo.export import export
 from grpo.randomness import generator
-from grpo.restore import load_run
+from runs.evaluation import RESAMPLES, evaluate_modes
+from runs.export import export
+from runs.restore import load_run
 
 DUAL = ["both", "retain_only", "forget_only", "base"]
 SAMPLES = 24  # more than the 20 evaluation prompts: the first four come a second time

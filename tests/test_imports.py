@@ -1,4 +1,5 @@
-"""Imports run one way: doors -> grpo, sweeps -> models, routing, envs, which do not know one another; all -> configs.
+"""Imports run one way: doors -> reports -> sweeps; doors -> runs -> grpo -> models, routing, envs, which do not know one
+another; all of them -> records -> configs. sweeps and reports meet runs on disk alone.
 
 Every import statement counts, wherever in a file it stands.
 """
@@ -14,24 +15,28 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOORS = {"launch", "sweep", "evaluate", "report"}
-PACKAGES = {"configs", "envs", "grpo", "models", "routing", "sweeps"}
+LEAVES = {"envs", "models", "routing"}
 # What each package may import of the project, beside itself.
 MAY_IMPORT = {
     "configs": set(),
-    "envs": {"configs"},
-    "models": {"configs"},
-    "routing": {"configs"},
-    "grpo": {"configs", "envs", "models", "routing"},
-    "sweeps": {"configs", "grpo"},
+    "records": {"configs"},
+    **{leaf: {"configs", "records"} for leaf in LEAVES},
+    "grpo": {"configs", "records", *LEAVES},
+    "runs": {"configs", "records", *LEAVES, "grpo"},
+    "sweeps": {"configs", "records"},
+    "reports": {"configs", "records", "sweeps"},
 }
+PACKAGES = {*MAY_IMPORT}
 WITHOUT_TORCH = [
     "configs.cli",
     "configs.naming",
     "envs",
     "envs.binding",
-    "grpo.runfolder",
+    "records.folder",
+    "records.reader",
+    "records.signals",
     "sweeps.schedule",
-    "sweeps.report",
+    "reports",
     "sweep",
     "report",
 ]
@@ -69,9 +74,7 @@ def is_forbidden(own: str, name: str) -> bool:
     if top == own:
         return False
     if top == "torch":
-        return own in ("configs", "envs", "sweeps")
-    if own == "sweeps" and top == "grpo":
-        return name != "grpo" and name.split(".")[:2] != ["grpo", "runfolder"]
+        return own in ("configs", "records", "envs", "sweeps", "reports")
     return top in DOORS or (own in MAY_IMPORT and top in PACKAGES - MAY_IMPORT[own])
 
 
@@ -91,7 +94,17 @@ def test_imports_run_one_way():
 
 def test_the_files_of_the_engine_are_found():
     found = {module_name(path, ROOT) for path in source_files(ROOT)}
-    assert {"launch", "configs.cli", "envs.rewards", "grpo.loss", "models.llama", "models.nursery.tokenizer", "routing"} <= found
+    assert {
+        "launch",
+        "configs.cli",
+        "envs.rewards",
+        "grpo.loss",
+        "models.llama",
+        "models.nursery.making.tokenizer",
+        "routing",
+        "reports.charts",
+        "sweeps.backends.ray",
+    } <= found
 
 
 def test_no_module_imports_itself_by_a_detour():
@@ -125,7 +138,12 @@ def test_planning_and_scoring_need_no_torch(module: str):
         ("grpo/a.py", "from launch import main", ["launch", "launch.main"]),
         ("bench/a.py", "import report", ["report"]),
         ("evaluate.py", "from launch import main", ["launch", "launch.main"]),
-        ("sweeps/a.py", "from grpo import loss", ["grpo.loss"]),
+        ("grpo/a.py", "from runs import trainer", ["runs", "runs.trainer"]),
+        ("runs/a.py", "import sweeps.plan", ["sweeps.plan"]),
+        ("records/a.py", "from envs.types import Prompt", ["envs.types", "envs.types.Prompt"]),
+        ("sweeps/a.py", "from grpo import loss", ["grpo", "grpo.loss"]),
+        ("sweeps/a.py", "from reports.page import render", ["reports.page", "reports.page.render"]),
+        ("reports/a.py", "from runs.summary import summarize", ["runs.summary", "runs.summary.summarize"]),
         ("sweeps/a.py", "from grpo.run import Run", ["grpo.run", "grpo.run.Run"]),
         ("sweeps/a.py", "import torch", ["torch"]),
         ("sweeps/a.py", "from models import llama", ["models", "models.llama"]),
@@ -133,7 +151,9 @@ def test_planning_and_scoring_need_no_torch(module: str):
         ("models/sub/a.py", "from .. import routing\nfrom tokenizers import models", []),
         ("routing/a.py", "import torch, configs", []),
         ("grpo/a.py", "import envs, models, routing, configs, torch", []),
-        ("sweeps/a.py", "from grpo.runfolder import read_rows\nfrom grpo import runfolder\nimport configs.cli", []),
+        ("sweeps/a.py", "from records.folder import read_rows\nimport configs.cli", []),
+        ("reports/a.py", "from sweeps.summary import summarize_sweep\nfrom records import names", []),
+        ("runs/a.py", "import envs, models, routing, configs, torch, grpo, records", []),
         ("launch.py", "import grpo.run, configs.cli, sweeps, models", []),
     ],
 )

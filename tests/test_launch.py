@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import grpo.trainer
 import launch
-from grpo.preflight import PreflightFailure
+import runs.trainer
 from grpo.run import Run
-from grpo.runfolder import read_rows
+from records.folder import read_rows
+from runs.preflight import PreflightFailure
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
@@ -286,7 +286,7 @@ def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
     def fails(run: Run) -> None:
         raise PreflightFailure(f"preflight: a step does not fit into the memory of {run.config.device}")
 
-    monkeypatch.setattr(grpo.trainer, "preflight", fails)
+    monkeypatch.setattr(runs.trainer, "preflight", fails)
     assert launch.main(tiny_words()) == 1
     assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
     assert not (tmp_path / "output").exists()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import report
-from sweeps.report import write_comparison, write_report
-from sweeps.report.page import MARK
-from tests.sweeps.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_rows, write_run, write_sweep
+from reports import write_comparison, write_report
+from reports.page import MARK
+from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_rows, write_run, write_sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -289,6 +289,6 @@ def test_a_real_run_of_the_engine_is_reported(finished_run, tmp_path: Path):
 
 
 def test_reports_need_no_torch():
-    code = "import sys, sweeps.report; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
+    code = "import sys, reports; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

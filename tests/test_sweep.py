@@ -12,8 +12,8 @@ import pytest
 import sweep
 from configs.errors import UserError
 from configs.experiment import Experiment, GRPOSettings
-from grpo.runfolder import read_rows
-from sweeps import devices
+from records.folder import read_rows
+from sweeps.backends import devices
 from sweeps.dry_run import StepTime, measured_step_time
 from sweeps.plan import Plan, PlannedRun
 from sweeps.schedule import Outcome, ScheduleOptions, only_sweep_in

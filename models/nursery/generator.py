@@ -18,7 +18,7 @@ from random import Random
 
 from models.nursery.inflect import article, comparative, gerund, past, plural, third_person
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "data"
 SEED = 0  # of the corpus that the shipped weights were trained on
 TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
 TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`

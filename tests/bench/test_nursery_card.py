@@ -21,7 +21,7 @@ from configs.errors import UserError
 from configs.experiment import Experiment
 from envs.rewards import rewards_of
 from envs.types import Completion, Prompt
-from models.nursery.pretrain import CONFIG
+from models.nursery.making.pretrain import CONFIG
 
 TRAINING = {"epochs": 2, "batch_size": 64, "lr": 0.003, "seed": 0, "steps": 3_124, "tokens": 19_512_345, "held_out_loss": 0.8125}
 
@@ -79,7 +79,7 @@ def test_the_card_has_every_figure():
     card = render(facts())
     for line in (
         "| parameters | 1,245,824 |",
-        "    uv run python -m models.nursery.pretrain --epochs 2 --batch_size 64 --lr 0.003 --seed 0",
+        "    uv run python -m models.nursery.making.pretrain --epochs 2 --batch_size 64 --lr 0.003 --seed 0",
         "3,124 steps, 19,512,345 tokens seen; corpus seed 0.",
         "| train stories | 100,000 |",
         "| tokens a story | 50%: 90, 95%: 123.5 |",

@@ -14,11 +14,11 @@ from envs.types import Prompt
 from grpo.checks import BrokenInvariant
 from grpo.logprobs import completion_logprobs
 from grpo.loss import PolicyLoss, policy_loss
-from grpo.preflight import rehearse_sampling
 from grpo.run import Run, build_run, prepare, step_prompts, trained_groups
 from grpo.step import reference_logprobs
 from grpo.update import Batch, clip_gradients, learning_rate, update
 from routing.router import route
+from runs.preflight import rehearse_sampling
 
 MakeExperiment = Callable[..., Experiment]
 RATE = 0.05

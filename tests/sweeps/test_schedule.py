@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from tests.sweeps.test_mps import install
 
 from configs.errors import UserError
 from sweeps import schedule
 from sweeps.plan import Plan
 from sweeps.schedule import Outcome, ScheduleOptions, run_plan
 from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, state, wait_for
-from tests.sweeps.test_mps import install
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Outcome]

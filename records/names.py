@@ -1,0 +1,28 @@
+"""The words that a run's folder is written in: its evaluation modes and how they are drawn, and the kinds of runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+BOTH, POLICY, RETAIN_ONLY, FORGET_ONLY, BASE = "both", "policy", "retain_only", "forget_only", "base"
+MODES = (BOTH, POLICY, RETAIN_ONLY, FORGET_ONLY, BASE)  # in the order of every table and legend
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; black and their yellow last.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
+MODE_COLOURS = {BOTH: "#0072B2", POLICY: "#0072B2", RETAIN_ONLY: "#009E73", FORGET_ONLY: "#D55E00", BASE: "#555555"}
+
+KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty")  # unrouted: both adapters, no masks
+
+
+def as_trained(mode: str) -> str:
+    """A policy without retain and forget stands where both adapters are on."""
+    return BOTH if mode == POLICY else mode
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Which of KINDS the settings of a config.yaml make."""
+    if config.get("baseline", "none") != "none":
+        return str(config["baseline"])
+    routing, adapter = config.get("routing") or {}, config.get("adapter") or {}
+    if routing.get("enabled") and routing.get("mode") != "none":
+        return "routed"
+    return {"dual_lora": "unrouted", "lora": "lora"}.get(str(adapter.get("kind")), "full")

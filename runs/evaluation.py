@@ -1,0 +1,194 @@
+"""Evaluation by ablation: the same prompts, keys and sampler for every setting of the adapters' scales.
+
+What can not be computed is None, never 0.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from configs.experiment import SamplingSettings
+from envs.rewards import BoundReward
+from envs.types import Audit, Completion, Prompt, Scores
+from grpo.logprobs import completion_logprobs
+from grpo.randomness import generator, sample_uniforms
+from grpo.rollout import Rollout
+from grpo.run import BASE, MODES, Run, has_base, reference_model, scaled
+from grpo.sampler import sample
+from grpo.scoring import completions_of, score_completions
+from models.llama import Llama
+from records.figures import Number, cell, mean, share, where
+from runs.diversity import diversity, template_collapse
+
+ROWS_AT_ONCE = 256
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class ModeEvaluation:
+    """One mode's completions and figures; `intervals` are 95 % bootstrap intervals of means."""
+
+    mode: str
+    completions: list[Completion]
+    scores: Scores
+    audit: Audit
+    metrics: dict[str, Number]
+    intervals: dict[str, tuple[float, float]]
+
+
+def evaluation_samples(run: Run, count: int) -> tuple[list[Prompt], list[int]]:
+    """`count` prompts of the evaluation set, in its order and again from the start, with their generation numbers."""
+    prompts = run.environment.eval_prompts
+    return [prompts[i % len(prompts)] for i in range(count)], [i // len(prompts) for i in range(count)]
+
+
+def evaluate_modes(run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None) -> dict[str, ModeEvaluation]:
+    """Evaluates by mode name (`MODES`); modes that the run's kind of adapter lacks raise KeyError.
+
+    `base` is an earlier evaluation of the base model on as many samples, where the base is not among `modes`:
+    `template_collapse` compares with it and is None without.
+    """
+    prompts, generations = evaluation_samples(run, count)
+    evaluations = {mode: evaluate_mode(run, mode, prompts, generations) for mode in modes}
+    base = evaluations.get(BASE, base)
+    assert base is None or len(base.completions) == count, f"a base of {len(base.completions)} samples, not {count}"
+    for evaluation in evaluations.values():
+        collapse = None if base is None else template_collapse(evaluation.metrics, base.metrics)
+        evaluation.metrics["template_collapse"] = collapse
+    return evaluations
+
+
+def modes_of(run: Run) -> tuple[str, ...]:
+    """The modes that can be evaluated: the base only where its weights are at hand."""
+    modes = MODES[str(run.config.adapter.kind)]
+    return tuple(mode for mode in modes if mode != BASE or has_base(run))
+
+
+@torch.no_grad()
+def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> ModeEvaluation:
+    completions: list[Completion] = []
+    logprobs: list[float] = []
+    base_logprobs: list[float] = []
+    for start in range(0, len(prompts), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        rollout = sample_mode(run, mode, prompts[part], generations[part])
+        completions += completions_of(run, prompts[part], rollout)
+        logprobs += rollout.logprobs[rollout.mask].tolist()
+        if has_base(run):
+            base_logprobs += base_logprobs_of(run, rollout)
+    scores, audit = score_completions(run, completions)
+    metrics = mode_metrics(completions, scores, audit) | diversity([completion.text for completion in completions])
+    metrics["nll_base"] = mean([-value for value in base_logprobs])
+    estimable = bool(base_logprobs) and samples_whole_distribution(run.config.sampling)
+    metrics["kl_to_base"] = (sum(logprobs) - sum(base_logprobs)) / len(logprobs) if estimable else None
+    return ModeEvaluation(mode, completions, scores, audit, metrics, bootstrap_intervals(run.config.seed, scores, audit))
+
+
+def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> Rollout:
+    settings = run.config.sampling
+    uniforms = sample_uniforms(
+        run.config.seed, "evaluation sample", 0, [p.index for p in prompts], generations, settings.max_completion_length
+    )
+    with ExitStack() as stack:
+        model: Llama = run.policy
+        scales = MODES[str(run.config.adapter.kind)][mode]
+        if scales:
+            stack.enter_context(scaled(run.policy, scales))
+        elif mode == BASE:
+            model = stack.enter_context(reference_model(run))
+        return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, settings)
+
+
+def samples_whole_distribution(settings: SamplingSettings) -> bool:
+    """Whether samples are the model's own at that temperature, so that their log-probabilities estimate a KL."""
+    return settings.temperature > 0 and settings.top_k == 0 and settings.top_p == 1
+
+
+def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
+    """Of the whole distribution at the sampling temperature; at 1 for greedy completions."""
+    temperature = run.config.sampling.temperature or 1.0
+    with reference_model(run) as base:
+        logprobs, _ = completion_logprobs(
+            base, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, temperature
+        )
+    return logprobs[rollout.mask].tolist()
+
+
+def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) -> dict[str, Number]:
+    detected, hacked = scores.detected, audit.hacked
+    metrics: dict[str, Number] = {"samples": len(completions), "reward": mean(scores.rewards)}
+    metrics |= {f"rewards/{name}": mean(values) for name, values in scores.components.items()}
+    metrics["detected"] = share(detected)
+    metrics["hacked"] = None if hacked is None else share(hacked)
+    metrics["hacked_undetected"] = None if hacked is None else share(where(hacked, detected, wanted=False))
+    both = [h and d for h, d in zip(hacked, detected, strict=True)] if hacked is not None else []
+    metrics["detector_precision"] = sum(both) / sum(detected) if both and any(detected) else None
+    metrics["detector_recall"] = sum(both) / sum(hacked) if hacked and any(hacked) else None
+    metrics["finished"] = share([completion.finished for completion in completions])
+    metrics["mean_length"] = mean([len(completion.token_ids) + completion.finished for completion in completions])
+    return metrics
+
+
+def bootstrap_intervals(seed: int, scores: Scores, audit: Audit) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals over samples (Efron 1979), of reward, components, detected and hacked."""
+    series = {"reward": scores.rewards, "detected": scores.detected}
+    series |= {f"rewards/{name}": values for name, values in scores.components.items()}
+    if audit.hacked is not None:
+        series["hacked"] = audit.hacked
+    return {name: bootstrap_interval(np.asarray(values, dtype=float), seed) for name, values in series.items()}
+
+
+def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    picks = generator(seed, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
+    """Every figure of a mode, and `NAME/interval` beside it where there is one."""
+    return evaluation.metrics | {f"{name}/interval": list(interval) for name, interval in evaluation.intervals.items()}
+
+
+def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> dict[str, Any]:
+    """Another reward of the same completions, with the hack rate by its own predicate, as `eval_rewards/NAME...`."""
+    scores, audit = score_completions(replace(run, reward=reward), evaluation.completions)
+    intervals = bootstrap_intervals(run.config.seed, scores, audit)
+    hacked = None if audit.hacked is None else share(audit.hacked)
+    row = {"": mean(scores.rewards), "/interval": list(intervals["reward"]), "/hacked": hacked}
+    if audit.hacked is not None:
+        row["/hacked/interval"] = list(intervals["hacked"])
+    return {f"eval_rewards/{reward.name}{name}": value for name, value in row.items()}
+
+
+def sample_rows(evaluation: ModeEvaluation) -> list[dict[str, Any]]:
+    """One row a completion; row i of every mode has the same prompt and key."""
+    hacked = evaluation.audit.hacked or [None] * len(evaluation.completions)
+    return [
+        {
+            "mode": evaluation.mode,
+            "prompt_index": completion.prompt.index,
+            "prompt": completion.prompt.text,
+            "completion": completion.text,
+            "reward": evaluation.scores.rewards[i],
+            "components": {name: values[i] for name, values in evaluation.scores.components.items()},
+            "detected": evaluation.scores.detected[i],
+            "hacked": hacked[i],
+            "finished": completion.finished,
+        }
+        for i, completion in enumerate(evaluation.completions)
+    ]
+
+
+TABLE = ("reward", "hacked", "detected", "unique", "jaccard", "finished", "mean_length", "nll_base", "kl_to_base")
+
+
+def table(evaluations: dict[str, ModeEvaluation], step: int) -> str:
+    """Aligned text; "–" stands for what could not be computed."""
+    lines = [f"[Evaluation @ {step}]", f"{'mode':<12}" + "".join(f"{name:>13}" for name in TABLE)]
+    for mode, evaluation in evaluations.items():
+        lines.append(f"{mode:<12}" + "".join(f"{cell(evaluation.metrics[name]):>13}" for name in TABLE))
+    return "\n".join(lines)

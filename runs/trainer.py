@@ -1,0 +1,141 @@
+"""`train(Experiment(...))`: one run from its settings to its record, in a script, a notebook or `launch.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.experiment import Experiment
+from configs.naming import config_hash, to_dict
+from envs.binding import folder_of
+from grpo.run import BASE, Run, build_run, made_of, prepare
+from grpo.step import train_step
+from records.figures import Number
+from records.folder import RunFolder, check_free, create, read_json_file, read_rows, write_json
+from records.signals import Interrupted, StopRequest, stop_request
+from runs.checkpoint import save_checkpoint
+from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, modes_of, sample_rows, table
+from runs.preflight import preflight
+from runs.reporting import Reporter, default_console, wandb_run
+from runs.resume import is_finished, recorded_config, resumed_run
+from runs.summary import speed_line, summarize, summary_table
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run leaves behind; all of it stands in the run's folder, too."""
+
+    folder: Path
+    config: Experiment  # resolved
+    metrics: list[dict[str, Number]]  # one row a step
+    evaluation: dict[str, dict[str, Number]]  # by mode, at the end
+    summary: dict[str, Any]
+
+
+def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
+    """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on.
+
+    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
+    """
+    config = prepare(experiment)
+    path = folder_of(config)
+    check_free(path, config.overwrite)
+    console = default_console(quiet)
+    with console.status("loading the model and the prompts"):
+        run = build_run(config)
+    with console.status("rehearsing a step"):
+        preflight(run)
+    return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, quiet)
+
+
+def resume(path: Path, asked: Experiment | None = None, quiet: bool = False) -> RunRecord:
+    """Continues the run in a folder from its last whole checkpoint; a finished one is only read.
+
+    The end is that of a run without interruption, but for wall-clock figures. Raises UserError, listing the differences,
+    when `asked` is another experiment, and for what `resumed_run` refuses.
+    """
+    config = recorded_config(path, asked)
+    console = default_console(quiet)
+    if is_finished(path):
+        console.print(f"{path}: is finished", markup=False, highlight=False, soft_wrap=True)
+        return finished_record(path, config)
+    folder = RunFolder(path)
+    folder.lock()
+    with console.status("loading the model, the prompts and the last checkpoint"):
+        run, said = resumed_run(config, folder)
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return train_in(folder, run, quiet)
+
+
+def train_in(folder: RunFolder, run: Run, quiet: bool) -> RunRecord:
+    folder.status("running", run.step)
+    try:
+        with stop_request() as stop, wandb_run(run.config, folder) as tracked:
+            reporter = Reporter(folder, run.config, tracked, default_console(quiet))
+            with reporter.progress:
+                evaluations = training_loop(run, reporter, stop)
+            return finish(run, reporter, evaluations)
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
+        folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
+        raise
+    finally:
+        folder.close()
+
+
+def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, ModeEvaluation]:
+    """From the run's step to the end. What a step brings stands in the files before its checkpoint does."""
+    config = run.config
+    count = min(config.eval.num_prompts, len(run.environment.eval_prompts))
+    base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
+    if run.step == 0:
+        reporter.say(
+            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter.kind}, lr {config.lr:g}, "
+            f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
+        )
+        report_evaluation(reporter, base, 0)
+    while run.step < config.max_steps:
+        with stop.deferred():
+            reporter.step(train_step(run))
+            if run.step % config.eval_every == 0 and run.step < config.max_steps:
+                trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
+                report_evaluation(reporter, trained | base, run.step)
+            if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
+                save_checkpoint(run, reporter.folder)
+        if stop.requested:
+            raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps")
+    final = evaluate_modes(run, modes_of(run), config.eval.final_samples or count)
+    report_evaluation(reporter, final, run.step)
+    return final
+
+
+def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
+    if evaluations:
+        reporter.say(table(evaluations, step))
+    for mode, evaluation in evaluations.items():
+        reporter.folder.append("routing_eval.jsonl", {"step": step, "mode": mode} | evaluation_row(evaluation))
+        if reporter.wandb is not None:
+            numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
+            reporter.wandb.log(numbers, step=max(step - 1, 0))
+
+
+def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
+    folder: RunFolder = reporter.folder
+    metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
+    summary = summarize(run.config, reporter.metrics, metrics)
+    for evaluation in evaluations.values():
+        for row in sample_rows(evaluation):
+            folder.append("evaluation_samples.jsonl", row)
+    write_json(folder.path / "evaluation.json", {"step": run.step, "modes": metrics})
+    write_json(folder.path / "summary.json", summary)
+    reporter.say(summary_table(summary))
+    reporter.show(speed_line(reporter.timing))
+    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/checkpoint-{run.step}")
+    folder.status("finished", run.step)
+    return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
+
+
+def finished_record(path: Path, config: Experiment) -> RunRecord:
+    modes = read_json_file(path / "evaluation.json")["modes"]
+    return RunRecord(path, config, read_rows(path, "metrics.jsonl"), modes, read_json_file(path / "summary.json"))

@@ -1,0 +1,259 @@
+"""The pages in a real browser that has no network: what is drawn, what the dropdowns do, and that text stays text.
+
+Without a Chromium these tests are skipped, unless REQUIRE_BROWSER is set.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+
+from reports import write_comparison, write_report
+from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))"
+LINES = ".mark-line.role-mark path"
+
+
+@dataclass
+class Seen:
+    """What a page did beside what it shows."""
+
+    requests: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        reason = f"no browser: none of {', '.join(NAMES)} is installed"
+        pytest.fail(reason) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(offline=True, viewport={"width": 1400, "height": 1000})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def sweep_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(write_sweep(tmp_path_factory.mktemp("sweeps") / "sweep"))
+
+
+def opened(context: BrowserContext, path: Path, seen: Seen | None = None) -> Page:
+    page, seen = context.new_page(), seen or Seen()
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("console", lambda message: seen.faults.append(message.text))
+    page.on("pageerror", lambda error: seen.faults.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_function(DRAWN, timeout=30_000)
+    return page
+
+
+def marks(page: Page, chart: str, layer: str) -> list[dict[str, str]]:
+    """What each mark of a layer (by its classes) says of itself to a screen reader: {name: value} of what it shows."""
+    labels = page.eval_on_selector_all(f"#chart-{chart} .{layer} path", "all => all.map(one => one.ariaLabel)")
+    return [dict(entry.split(": ", 1) for entry in label.split("; ")) for label in labels]
+
+
+def shown(page: Page, chart: str, layer: str, *names: str) -> list[tuple[str, ...]]:
+    return sorted(tuple(mark[name] for name in names) for mark in marks(page, chart, layer))
+
+
+def column(page: Page, table: str, number: int) -> list[str]:
+    return [text.strip() for text in page.locator(f"#{table} tbody tr td:nth-child({number})").all_inner_texts()]
+
+
+def sort_by(page: Page, table: str, name: str, direction: str) -> None:
+    head = page.locator(f"#{table}_wrapper .dt-scroll-head th").filter(has_text=re.compile(f"^{re.escape(name)}$"))
+    head.click()
+    page.locator(f"#{table}_wrapper .dt-scroll-head th[aria-sort={direction}]").wait_for()
+
+
+REWARD, BAND, ENDS = "mark-line[class*=concat_0_]", "mark-area[class*=concat_0_]", "layer_3_marks"
+
+
+def test_a_sweep_opens_without_a_network_and_without_a_complaint(context: BrowserContext, sweep_page: Path, tmp_path: Path):
+    seen = Seen()
+    page = opened(context, sweep_page, seen)
+    assert (seen.requests, seen.faults) == ([sweep_page.as_uri()], [])
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    pixels = imread(tmp_path / "page.png")[..., :3]
+    assert pixels.shape[1] == 1400 and pixels.shape[0] > 2000
+    assert pixels.std() > 0.05 and len({*map(tuple, (pixels[::7, ::7].reshape(-1, 3) * 255).astype(int).tolist())}) > 50
+
+
+def test_the_curves_are_drawn_as_the_files_have_them(context: BrowserContext, sweep_page: Path):
+    """Three configurations have trained; each line starts at its mean of step 0, each band at its lowest and highest seed."""
+    page = opened(context, sweep_page)
+    lines = shown(page, "training", REWARD, "configuration", "training step", "mean reward")
+    assert lines == [("lora beta=0.01", "0", "0.9"), ("routed beta=0.01", "0", "0.2"), ("routed beta=0.02", "0", "0.6")]
+    assert ("0.1", "0.3") in shown(page, "training", BAND, "l0", "h0")
+    path = page.locator(f"#chart-training .{REWARD} path").first.get_attribute("d") or ""
+    assert len(re.findall("[ML]", path)) == 4, "four steps"
+    for panel in (1, 2):
+        assert len(marks(page, "training", f"mark-line[class*=concat_{panel}_]")) == 3
+
+
+def test_a_filter_leaves_what_it_says_in_every_chart(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    page.select_option("#filter0", label="0.01")
+    assert shown(page, "training", REWARD, "configuration") == [("lora beta=0.01",), ("routed beta=0.01",)]
+    assert shown(page, "ablation", "mark-line[class*=concat_0_concat_1_]", "configuration") == [("routed beta=0.01",)]
+    assert {mark["configuration"] for mark in marks(page, "pareto", ENDS)} == {"lora beta=0.01", "routed beta=0.01"}
+    page.select_option("#filterkind", label="lora")
+    assert shown(page, "training", REWARD, "configuration") == [("lora beta=0.01",)]
+    page.select_option("#filter0", label="0.02")
+    assert marks(page, "training", REWARD) == []
+    page.select_option("#filter0", label="all")
+    page.select_option("#filterkind", label="all")
+    assert len(marks(page, "training", REWARD)) == 3
+
+
+def test_one_seed_can_be_seen_by_itself(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    page.select_option("#seed", label="2")
+    assert shown(page, "training", REWARD, "configuration", "mean reward") == [
+        ("routed beta=0.01", "0.3"),
+        ("routed beta=0.02", "0.7"),
+    ]
+    page.select_option("#seed", label="1")
+    assert shown(page, "training", REWARD, "configuration", "mean reward") == [
+        ("lora beta=0.01", "0.9"), ("routed beta=0.01", "0.1"), ("routed beta=0.02", "0.5")]  # fmt: skip
+
+
+def test_the_colour_is_what_is_chosen(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+
+    def colours() -> int:
+        return len(
+            {*page.eval_on_selector_all(f"#chart-training .{REWARD} path", "all => all.map(one => one.getAttribute('stroke'))")}
+        )
+
+    assert colours() == 3
+    page.select_option("#colour", label="kind of run")
+    assert colours() == 2
+    legend = page.locator("#chart-training .role-legend-label text").all_text_contents()
+    assert sorted(legend) == ["lora", "routed"]
+
+
+def test_the_picture_of_the_end(context: BrowserContext, sweep_page: Path):
+    """Means of both adapters by hand; the LoRA has a shape of its own; a mode and another axis can be chosen."""
+    page = opened(context, sweep_page)
+    names = ("configuration", "hack rate", "reward, as chosen")
+    both = [mark for mark in marks(page, "pareto", ENDS) if mark["mode"] == "both"]
+    assert sorted(tuple(mark[name] for name in names) for mark in both) == [
+        ("lora beta=0.01", "1.000", "0.300"), ("routed beta=0.01", "0.300", "0.750"),
+        ("routed beta=0.02", "0.600", "0.600")]  # fmt: skip
+    paths = page.locator(f"#chart-pareto .{ENDS} path").all()
+    shapes = {(str(path.get_attribute("aria-label")).count("kind: lora"), path.get_attribute("d")) for path in paths}
+    assert len(shapes) == len({shape for _, shape in shapes}) == 2
+    page.select_option("#mode", label="retain_only")
+    assert shown(page, "pareto", ENDS, *names) == [
+        ("routed beta=0.01", "0.250", "0.650"),
+        ("routed beta=0.02", "0.550", "0.500"),
+    ]
+    page.select_option("#task", label="whole reward")
+    assert shown(page, "pareto", ENDS, *names) == [
+        ("routed beta=0.01", "0.250", "0.400"),
+        ("routed beta=0.02", "0.550", "0.400"),
+    ]
+    assert "whole reward against hack rate" in page.locator("#chart-pareto .role-title").all_text_contents()
+
+
+def test_the_table_sorts_by_number_and_what_is_missing_is_lowest(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    assert column(page, "results", 2) == ["0.01", "0.01", "0.02", "0.02", "0.01", "0.1"]
+    sort_by(page, "results", "hack rate, both", "ascending")
+    assert column(page, "results", 9) == ["–", "–", "0.200", "0.400", "0.600", "1.000"]
+    assert column(page, "results", 1)[2:] == [
+        "routed beta=0.01 · seed 1", "routed beta=0.01 · seed 2", "routed beta=0.02 · seed 1", "lora beta=0.01 · seed 1"
+    ]  # fmt: skip
+    sort_by(page, "results", "hack rate, both", "descending")
+    assert column(page, "results", 9) == ["1.000", "0.600", "0.400", "0.200", "–", "–"]
+    sort_by(page, "cost", "training time", "ascending")
+    assert column(page, "cost", 5) == ["–", "2.0 s", "10.0 s", "10.0 s", "10.0 s", "30.0 s"]
+
+
+def long_sweep(folder: Path) -> list[Path]:
+    """Twelve runs of two axes and seeds whose names, kind and figures take as much room as they do; the runs' folders."""
+    parts = ("rewards/sentence_length_10_smooth", "rewards/happy_bonus")
+    figures = dict.fromkeys(("detected", "jaccard", "finished", "nll_base", "kl_to_base", *parts), 0.125)
+    figures |= {"mean_length": 104.885, "degenerate": True, "template_collapse": True}
+    bands = {f"{name}/interval": [0.1, 0.2] for name in ("reward", "hacked", "detected", *parts)}
+    modes = {mode: mode_figures(0.5, 0.25, **figures) for mode in ("retain_only", "forget_only", "both", "base")}
+    rows = [{"step": 1, "mode": mode} | row | bands for mode, row in modes.items()]
+    runs = []
+    for beta, fraction, seed in product((0.01, 0.02), (0.5, 1.0), (42, 123, 7)):
+        name = (
+            f"sentence_length_10_smooth_with_happy_duallora4x4_lr3e-4_beta{beta}_s{seed}_labels_fraction{fraction}_0123456789ab"
+        )
+        write_run(folder / name, metric_rows([0.5]), config={"max_steps": 2000, "seed": seed}, evaluations=rows, modes=modes)
+        label = f"reward_penalty beta={beta} labels.fraction={fraction}"
+        runs.append(planned(name, label, "reward_penalty", beta=beta, seed=seed, **{"labels.fraction": fraction}))
+    write_plan(folder, ["beta", "labels.fraction", "seed"], runs)
+    return [folder / run["name"] for run in runs]
+
+
+def test_tables_fit_a_small_screen(browser: Browser, tmp_path: Path):
+    first, *_ = long_sweep(tmp_path / "sweep")
+    context = browser.new_context(offline=True, viewport={"width": 1380, "height": 1000})
+    rooms = {}
+    for path in (write_report(tmp_path / "sweep"), write_report(first)):
+        page = opened(context, path)
+        script = "all => all.map(one => [one.querySelector('table').id, one.scrollWidth - one.clientWidth])"
+        rooms |= dict(page.eval_on_selector_all(".dt-scroll-body", script))
+    context.close()
+    assert rooms == {"results": 0, "cost": 0, "modetable": 0}
+
+
+def test_text_that_looks_like_code_stays_text(context: BrowserContext, sweep_page: Path):
+    seen: list[str] = []
+    page = opened(context, sweep_page)
+
+    def closed(dialog: Dialog) -> None:
+        seen.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", closed)
+    page.locator("#samples summary", has_text="routed beta=0.02 · seed 2").click()
+    cell = page.get_by_text("<script>alert(1)</script> late")
+    assert cell.is_visible() and cell.locator("script").count() == 0
+    page.wait_for_timeout(100)
+    assert seen == []
+
+
+def test_a_link_leads_from_a_run_to_its_samples(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    target = page.locator("#results tbody a", has_text="routed beta=0.02 · seed 2").get_attribute("href")
+    assert target and page.locator(f"{target} summary").inner_text().startswith("routed beta=0.02 · seed 2")
+
+
+def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext, tmp_path: Path):
+    a = write_run(tmp_path / "a", metric_rows([0.1, 0.2, 0.4]), samples=[sample("x", step=0)])
+    b = write_run(tmp_path / "b", metric_rows([0.1, 0.3, 0.5]), state="running")
+    for path in (write_report(a), write_report(b)):
+        seen = Seen()
+        page = opened(context, path, seen)
+        assert [mark["mean reward"] for mark in marks(page, "training", REWARD)] == ["0.1"]
+        assert (seen.requests, seen.faults) == ([path.as_uri()], [])
+    seen, path = Seen(), write_comparison(a, b, tmp_path / "compared.html")
+    page = opened(context, path, seen)
+    assert shown(page, "training", REWARD, "r") == [("A",), ("B",)]
+    assert seen.faults == []

@@ -1,0 +1,180 @@
+"""Cells of tables: what they say, what they are sorted by, and that nothing unknown looks like a number."""
+
+import pytest
+
+from records.reader import RunFiles
+from reports.tables import (
+    MISSING,
+    Cell,
+    cost_table,
+    cut,
+    duration,
+    label,
+    number,
+    results_table,
+    samples_of,
+    setting,
+    shortened,
+    table,
+    total_cost,
+    yes_or_no,
+)
+from tests.reports.report_runs import mode_figures, sample
+
+LONG = "sentence_length_10_smooth_with_happy_routed_duallora4x4_lr3e-4_beta0.02_bs32_s42_max_steps250_4bc3e9d39b96"
+
+
+def made(**entries) -> RunFiles:
+    return RunFiles(**{"name": "r", "kind": "routed", "configuration": "c", "values": {}} | entries)
+
+
+def test_a_missing_number_is_a_dash_and_zero_is_zero():
+    assert number(None) == Cell("–", "")
+    assert number(0.0) == Cell("0.000", 0.0)
+    assert number(1234567, 0).text == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({}, "–"),
+        ({"both": None}, "–"),
+        ({"both": False, "retain_only": None}, "no"),
+        ({"both": True, "retain_only": False}, "both"),
+        ({"both": False, "retain_only": True, "forget_only": True, "base": True}, "retain_only +2"),
+    ],
+)
+def test_flags_name_the_first_mode_that_has_them(flags: dict, text: str):
+    assert yes_or_no(flags).text == text
+
+
+def test_all_modes_of_a_flag_are_named_in_full():
+    assert yes_or_no({"both": True, "base": True}).title == "both, base"
+    assert yes_or_no({"both": True, "base": False}).title == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (True, "yes"),
+        (0.0003, "0.0003"),
+        (1e-5, "1e-05"),
+        (0.123456789, "0.123456789"),
+        (7, "7"),
+        ("happy", "happy"),
+        ({"name": "mine", "components": []}, "mine"),
+        ({"components": [{"name": "a"}, {"name": "b"}]}, "a+b"),
+        ({"x": 1}, '{"x": 1}'),
+    ],
+)
+def test_a_setting_in_few_words(value, text: str):
+    assert label(value) == text
+
+
+def test_settings_sort_as_numbers_where_they_are_numbers():
+    assert [setting(value).order for value in (0.5, 3, "x", True, None)] == [0.5, 3.0, "x", "yes", ""]
+
+
+def test_long_names_lose_their_middle():
+    assert shortened(LONG, 30) == "sentence_length…0_4bc3e9d39b96"
+    assert len(shortened(LONG)) == 56 and shortened(LONG).endswith("4bc3e9d39b96")
+    assert shortened("short") == "short"
+
+
+def test_a_long_name_is_short_in_a_table_and_told_in_full():
+    run = made(name=LONG, configuration="routed beta=0.01 labels.fraction=0.5", config={"seed": 42})
+    for found in (results_table([run], []), cost_table([run])):
+        cell = found.rows[0][0]
+        assert (cell.text, cell.title) == ("routed beta=…raction=0.5 · seed 42", LONG)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (4.24, "4.2 s"), (59.96, "60.0 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (90000.0, "25 h 00 min")],
+)
+def test_durations_are_said_in_units(seconds: float | None, text: str):
+    assert duration(seconds) == text
+
+
+def test_a_column_is_numeric_when_all_of_it_is_numbers_or_missing():
+    rows = [[number(1.0), setting("x"), number(None)], [number(None), number(2.0), number(None)]]
+    assert table("t", "abc", rows).numeric == {0, 2}
+
+
+def test_the_results_of_a_run():
+    modes = {
+        "both": mode_figures(0.75, 0.5, unique=0.25, degenerate=True),
+        "retain_only": mode_figures(0.5, 0.125, degenerate=True),
+        "forget_only": mode_figures(0.5, None, template_collapse=None),
+        "base": mode_figures(0.25, 0.1, degenerate=True),
+    }
+    metrics = {"step": list(range(40)), "reward": [0.0] * 20 + [0.5] * 20}
+    run = made(
+        state="finished", step=40, metrics=metrics, final=modes, values={"beta": 0.02}, config={"seed": 3, "max_steps": 40}
+    )
+    found = results_table([run], ["beta", "seed"])
+    row = dict(zip(found.header, [cell.text for cell in found.rows[0]], strict=True))
+    assert row == {
+        "run": "c · seed 3",
+        "beta": "0.02",
+        "seed": "3",
+        "kind": "routed",
+        "state": "finished",
+        "steps": "40/40",
+        "reward, training": "0.500",
+        "reward, at the end": "0.750",
+        "hack rate, both": "0.500",
+        "hack rate, retain_only": "0.125",
+        "hack rate, forget_only": "–",
+        "unique": "0.250",
+        "degenerate": "both +1",
+        "collapsed": "no",
+    }
+
+
+def test_a_policy_stands_where_both_adapters_do():
+    run = made(final={"policy": mode_figures(0.75, 0.5), "base": mode_figures(0.25, 0.1)})
+    texts = [cell.text for cell in results_table([run], []).rows[0]]
+    assert texts[-7:-3] == ["0.750", "0.500", MISSING, MISSING]
+
+
+def test_a_run_that_has_not_started_is_all_dashes():
+    texts = [cell.text for cell in results_table([made()], []).rows[0]]
+    assert texts[:4] == ["c", "routed", "waiting", "0"]
+    assert texts[4:] == [MISSING] * 8
+
+
+def test_the_costs_add_up():
+    runs = [made(step_times=[1.0, 2.0, 4.0], tokens=700, made_of={"device": "cuda"}), made(step_times=[60.0], tokens=300), made()]
+    found = cost_table(runs)
+    rows = [dict(zip(found.header, [cell.text for cell in row], strict=True)) for row in found.rows]
+    assert [row["training time"] for row in rows] == ["7.0 s", "1 min 00 s", MISSING]
+    assert [row["s / step"] for row in rows] == ["2.333", "60.000", MISSING]
+    assert [row["tokens"] for row in rows] == ["700", "300", MISSING]
+    assert [row["device"] for row in rows] == ["cuda", MISSING, MISSING]
+    assert total_cost(runs) == "1 min 07 s of training and 1,000 tokens in 2 runs"
+    assert total_cost([made()]) == "no step was timed"
+
+
+def test_samples_of_one_prompt_stand_in_one_row():
+    """The second sample of the same prompt is another row; a mode without it has a gap."""
+    rows = [sample("b1", "both"), sample("b2", "both"), sample("r1", "retain_only"), sample("r9", "retain_only", prompt="a dog")]
+    found = samples_of(made(samples=rows), 5)
+    assert found.columns == ["both", "retain_only"]
+    texts = [(prompt, [cell and cell.text for cell in cells]) for prompt, cells in found.rows]
+    assert texts == [("the cat", ["b1", "r1"]), ("the cat", ["b2", None]), ("a dog", [None, "r9"])]
+
+
+def test_samples_of_training_say_their_step_and_are_cut():
+    rows = [sample("x" * 2000, step=9, hacked=True, reward=None) for _ in range(9)]
+    found = samples_of(made(samples=rows), 5)
+    assert (list(found.columns), len(found.rows)) == (["training, step 9"], 5)
+    (cell,) = found.rows[0][1]
+    assert cell is not None and (len(cell.text), cell.text[-1], cell.reward, cell.hacked) == (700, "…", "–", True)
+    assert cut("short") == "short"
+
+
+@pytest.mark.parametrize(("count", "paging"), [(3, False), (25, False), (26, True)])
+def test_only_tables_that_fill_more_than_a_page_have_pages(count: int, paging: bool):
+    assert table("t", ["a"], [[number(1.0)]] * count).options["paging"] is paging

@@ -1,0 +1,292 @@
+"""Evaluation by ablation: every mode answers the same prompts with the same draws, and nothing is invented."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import runs.evaluation
+from configs.experiment import Experiment
+from envs.types import Audit, Completion, Prompt, Scores
+from grpo.logprobs import completion_logprobs
+from grpo.randomness import sample_uniforms
+from grpo.run import Run, build_run, prepare, trained_groups
+from grpo.sampler import sample
+from grpo.step import train_step
+from models.llama import Llama
+from models.loading import load_pretrained
+from routing.adapters import get_scales
+from runs.evaluation import (
+    RESAMPLES,
+    ModeEvaluation,
+    bootstrap_interval,
+    evaluate_mode,
+    evaluate_modes,
+    evaluation_samples,
+    mode_metrics,
+    modes_of,
+    table,
+)
+
+MakeExperiment = Callable[..., Experiment]
+DUAL = ("both", "retain_only", "forget_only", "base")
+
+
+def built(experiment: Experiment) -> Run:
+    return build_run(prepare(experiment))
+
+
+def texts(evaluation: ModeEvaluation) -> list[str]:
+    return [completion.text for completion in evaluation.completions]
+
+
+def grow(run: Run, *adapters: str) -> None:
+    """Lets adapters change what is said, as training would."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for adapter in adapters:
+            for name, parameter in trained_groups(run.policy)[adapter].items():
+                if ".B." in name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+
+def rollout_of(model: Llama, run: Run, prompts: list[Prompt], generations: list[int]):
+    uniforms = sample_uniforms(run.config.seed, "evaluation sample", 0, [p.index for p in prompts], generations, 12)
+    return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, run.config.sampling)
+
+
+def ids_of(rollout) -> list[tuple[int, ...]]:
+    """Without EOS."""
+    kept = rollout.mask & (rollout.completion_ids != 1)
+    return [tuple(ids[keep].tolist()) for ids, keep in zip(rollout.completion_ids, kept, strict=True)]
+
+
+@pytest.fixture
+def routed(tiny: MakeExperiment) -> Run:
+    run = built(tiny(**{"routing.enabled": True, "env.detector": "happy_count(threshold=2)"}))
+    grow(run, "retain", "forget")
+    return run
+
+
+# Modes
+
+
+@pytest.mark.parametrize(
+    ("settings", "modes"),
+    [
+        ({"routing.enabled": True}, DUAL),
+        ({"adapter.kind": "dual_lora"}, DUAL),
+        ({"adapter.kind": "lora"}, ("policy", "base")),
+        ({"adapter.kind": "none"}, ("policy", "base")),
+        ({"adapter.kind": "none", "beta": 0.0}, ("policy",)),
+        ({"adapter.kind": "lora", "beta": 0.0}, ("policy", "base")),
+    ],
+)
+def test_modes_by_kind_of_adapter(tiny: MakeExperiment, settings: dict[str, Any], modes: tuple[str, ...]):
+    assert modes_of(built(tiny(**settings))) == modes
+
+
+def test_fresh_adapters_say_the_same_in_every_mode(tiny: MakeExperiment):
+    # Adapters whose B is zero compute nothing: only different prompts or draws could make the modes differ.
+    evaluations = evaluate_modes(built(tiny(**{"routing.enabled": True})), DUAL, 12)
+    said = {mode: [(c.prompt.index, c.token_ids, c.finished) for c in e.completions] for mode, e in evaluations.items()}
+    assert len(set(map(str, said.values()))) == 1
+    assert len(set(said["both"])) > 6
+
+
+def test_each_mode_is_the_model_with_the_other_adapter_cut_out(tiny: MakeExperiment, routed: Run):
+    evaluations = evaluate_modes(routed, DUAL, 12)
+    assert len({tuple(texts(evaluation)) for evaluation in evaluations.values()}) == 4
+    for mode, cut in (("retain_only", ["forget"]), ("forget_only", ["retain"]), ("base", ["retain", "forget"]), ("both", [])):
+        other = built(tiny(**{"routing.enabled": True}))
+        grow(other, "retain", "forget")
+        with torch.no_grad():
+            for adapter in cut:
+                for parameter in trained_groups(other.policy)[adapter].values():
+                    parameter.zero_()
+        rollout = rollout_of(other.policy, other, *evaluation_samples(other, 12))
+        assert [completion.token_ids for completion in evaluations[mode].completions] == ids_of(rollout), mode
+
+
+@pytest.mark.parametrize("settings", [{"routing.enabled": True}, {"adapter.kind": "lora"}, {"adapter.kind": "none"}])
+def test_the_base_mode_is_the_untouched_model(tiny: MakeExperiment, settings: dict[str, Any]):
+    run = built(tiny(lr=0.05, **settings))
+    for _ in range(2):
+        train_step(run)
+    untouched = load_pretrained(run.config.model).model
+    evaluations = evaluate_modes(run, modes_of(run), 12)
+    rollout = rollout_of(untouched, run, *evaluation_samples(run, 12))
+    assert [completion.token_ids for completion in evaluations["base"].completions] == ids_of(rollout)
+    assert texts(evaluations[modes_of(run)[0]]) != texts(evaluations["base"])
+
+
+def test_an_unknown_mode_is_an_error(routed: Run):
+    with pytest.raises(KeyError, match="policy"):
+        evaluate_modes(routed, ["policy"], 8)
+
+
+def test_an_evaluation_changes_nothing_and_is_the_same_at_every_step(routed: Run):
+    before = {name: tensor.clone() for name, tensor in routed.policy.state_dict().items()}
+    one = evaluate_modes(routed, DUAL, 12)
+    routed.step = 2
+    other = evaluate_modes(routed, DUAL, 12)
+    assert one == other
+    assert get_scales(routed.policy) == {"retain": 1.0, "forget": 1.0}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in routed.policy.state_dict().items())
+    assert all(parameter.grad is None for parameter in routed.policy.parameters())
+
+
+@pytest.mark.parametrize("mode", DUAL)
+def test_the_scales_come_back_after_an_error(routed: Run, monkeypatch: pytest.MonkeyPatch, mode: str):
+    def fails(*_: Any) -> None:
+        raise RuntimeError(str(get_scales(routed.policy)))
+
+    monkeypatch.setattr(runs.evaluation, "sample", fails)
+    with pytest.raises(RuntimeError, match="retain"):
+        evaluate_modes(routed, [mode], 8)
+    assert get_scales(routed.policy) == {"retain": 1.0, "forget": 1.0}
+
+
+# Prompts and draws
+
+
+def test_prompts_come_in_order_and_again_with_other_draws(routed: Run):
+    prompts, generations = evaluation_samples(routed, 45)
+    assert len(routed.environment.eval_prompts) == 20
+    assert prompts == [*routed.environment.eval_prompts] * 2 + [*routed.environment.eval_prompts][:5]
+    assert generations == [0] * 20 + [1] * 20 + [2] * 5
+    said = texts(evaluate_modes(routed, ["both"], 40)["both"])
+    assert sum(one != other for one, other in zip(said[:20], said[20:], strict=True)) >= 15
+
+
+def test_more_samples_begin_with_the_same_ones(routed: Run):
+    few, many = (evaluate_modes(routed, ["both"], count)["both"] for count in (8, 24))
+    assert texts(many)[:8] == texts(few)
+
+
+def test_evaluation_prompts_are_no_training_prompts(routed: Run):
+    train, evaluation = routed.environment.train_prompts, routed.environment.eval_prompts
+    assert not {prompt.token_ids for prompt in train} & {prompt.token_ids for prompt in evaluation}
+    assert not {prompt.index for prompt in train} & {prompt.index for prompt in evaluation}
+
+
+def test_the_number_of_rows_at_once_is_no_part_of_the_result(routed: Run, monkeypatch: pytest.MonkeyPatch):
+    routed.policy.double()
+    whole = evaluate_modes(routed, ["retain_only"], 20)["retain_only"]
+    monkeypatch.setattr(runs.evaluation, "ROWS_AT_ONCE", 8)
+    parts = evaluate_modes(routed, ["retain_only"], 20)["retain_only"]
+    assert parts.completions == whole.completions
+    assert parts.intervals == whole.intervals
+    assert parts.metrics == pytest.approx(whole.metrics, abs=1e-12)
+
+
+# Figures
+
+
+def completion(text: str, tokens: int, finished: bool) -> Completion:
+    return Completion(text, (7,) * tokens, ("x",) * tokens, Prompt(0, "p", (1, 2)), finished)
+
+
+COMPLETIONS = [completion("a", 3, True), completion("b", 12, False), completion("c", 5, True), completion("", 0, True)]
+SCORES = Scores([1.0, 0.5, 0.0, 0.5], {"task": [1.0, 0.25, 0.0, 0.25]}, [True, True, False, False])
+
+
+def test_figures_by_hand():
+    assert mode_metrics(COMPLETIONS, SCORES, Audit([True, False, True, False])) == {
+        "samples": 4,
+        "reward": 0.5,
+        "rewards/task": 0.375,
+        "detected": 0.5,
+        "hacked": 0.5,
+        "hacked_undetected": 0.5,  # of the last two the first
+        "detector_precision": 0.5,
+        "detector_recall": 0.5,
+        "finished": 0.75,
+        "mean_length": (4 + 12 + 6 + 1) / 4,  # with EOS
+    }
+
+
+@pytest.mark.parametrize(
+    ("detected", "hacked", "expected"),
+    [
+        ([True] * 4, None, {"hacked": None, "hacked_undetected": None, "detector_precision": None, "detector_recall": None}),
+        ([True] * 4, [False] * 4, {"hacked_undetected": None, "detector_precision": 0.0, "detector_recall": None}),
+        ([False] * 4, [True] * 4, {"hacked_undetected": 1.0, "detector_precision": None, "detector_recall": 0.0}),
+        ([False] * 4, [False] * 4, {"hacked": 0.0, "detector_precision": None, "detector_recall": None}),
+    ],
+)
+def test_what_cannot_be_computed_is_none_and_never_zero(detected: list[bool], hacked: list[bool] | None, expected: dict):
+    metrics = mode_metrics(COMPLETIONS, Scores(SCORES.rewards, SCORES.components, detected), Audit(hacked))
+    assert {name: metrics[name] for name in expected} == expected
+
+
+def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: MakeExperiment):
+    run = built(tiny(reward="sentence_length_5", beta=0.0))
+    evaluation = evaluate_modes(run, ["policy"], 8)["policy"]
+    none = {"hacked", "hacked_undetected", "detector_precision", "detector_recall", "nll_base", "kl_to_base", "template_collapse"}
+    assert {name for name, value in evaluation.metrics.items() if value is None} == none
+    assert "hacked" not in evaluation.intervals
+    shown = dict(zip(*(line.split() for line in table({"policy": evaluation}, 5).splitlines()[1:]), strict=True))
+    assert shown["mode"] == "policy"
+    assert shown["hacked"] == shown["nll_base"] == shown["kl_to_base"] == "–"
+    assert shown["finished"] == f"{evaluation.metrics['finished']:.3f}"
+
+
+def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run):
+    prompts, generations = evaluation_samples(routed, 12)
+    evaluation = evaluate_mode(routed, "retain_only", prompts, generations)
+    with torch.no_grad():
+        for layer in trained_groups(routed.policy)["forget"].values():
+            layer.zero_()
+        rollout = rollout_of(routed.policy, routed, prompts, generations)
+        arguments = rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, 1.0
+        policy, _ = completion_logprobs(routed.policy, *arguments)
+        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, *arguments)
+    policy, base = policy[rollout.mask].double(), base[rollout.mask].double()
+    assert evaluation.metrics["nll_base"] == pytest.approx(-base.mean().item(), abs=1e-5)
+    assert evaluation.metrics["kl_to_base"] == pytest.approx((policy - base).mean().item(), abs=1e-5)
+    assert (policy - base).mean().item() > 0.01
+    assert evaluate_mode(routed, "base", prompts, generations).metrics["kl_to_base"] == pytest.approx(0.0, abs=1e-5)
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(("ones", "n"), [(300, 1000), (5, 20), (50, 64)])
+def test_the_interval_of_a_share_is_that_of_the_binomial(ones: int, n: int):
+    # Resampling k ones among n gives exactly Binomial(n, k/n). Of 1,000 draws the 2.5 % quantile lies between the exact
+    # 1.2 % and 4.2 % quantiles but for about 1 in 1,000.
+    low, high = bootstrap_interval(np.array([1.0] * ones + [0.0] * (n - ones)), seed=0)
+    exact = stats.binom(n, ones / n)
+    assert exact.ppf(0.012) <= low * n <= exact.ppf(0.042)
+    assert exact.ppf(1 - 0.042) <= high * n <= exact.ppf(1 - 0.012)
+
+
+def test_the_interval_is_scipy_s_percentile_interval():
+    values = np.random.default_rng(0).exponential(size=100)
+    reference = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", random_state=1).confidence_interval
+    # Either end has a Monte Carlo error of about sqrt(0.025 * 0.975 / 1000) / (density of 0.06 a standard error), 0.085 of them.
+    error = values.std(ddof=1) / 10
+    assert bootstrap_interval(values, seed=0) == pytest.approx(tuple(reference), abs=0.25 * error)
+
+
+def test_the_interval_of_a_constant_is_that_constant_and_every_mode_is_resampled_alike():
+    assert bootstrap_interval(np.full(10, 0.5), seed=0) == (0.5, 0.5)
+    assert RESAMPLES >= 1000
+    values = np.arange(10.0)
+    assert bootstrap_interval(values, seed=0) == bootstrap_interval(values, seed=0)
+    assert bootstrap_interval(values, seed=0) != bootstrap_interval(values, seed=1)
+    low, high = bootstrap_interval(values, seed=0)
+    assert bootstrap_interval(values + 1, seed=0) == pytest.approx((low + 1, high + 1))
+
+
+def test_every_series_has_an_interval_around_its_mean(routed: Run):
+    evaluation = evaluate_modes(routed, ["both"], 40)["both"]
+    assert set(evaluation.intervals) == {"reward", "rewards/happy_binary", "detected", "hacked"}
+    for name, (low, high) in evaluation.intervals.items():
+        assert low <= evaluation.metrics[name] <= high
+        assert low < high or evaluation.metrics[name] in (0.0, 1.0)
+    assert evaluation.intervals["reward"] != evaluation.intervals["detected"]

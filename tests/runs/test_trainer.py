@@ -1,0 +1,162 @@
+"""Whole runs from Python: their folders, the same bytes from the same seed, and what a run that fails leaves behind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import runs.trainer
+from configs.errors import UserError
+from configs.experiment import Experiment
+from configs.naming import to_dict
+from grpo.checks import BrokenInvariant
+from grpo.run import prepare
+from records.folder import read_rows
+from runs.trainer import RunRecord, train
+from tests.helpers import failing
+
+MakeExperiment = Callable[..., Experiment]
+ROUTED = {"routing.enabled": True, "env.detector": "happy_count(threshold=2)", "lr": 1e-2}
+WRITTEN = {"metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "evaluation_samples.jsonl", "summary.json"}
+WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timing.jsonl", "checkpoint-3", ".lock"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """By file; places cut out of train.log."""
+    files = {file: (folder / file).read_bytes() for file in WRITTEN}
+    files["train.log"] = (folder / "train.log").read_bytes().replace(str(folder.parent).encode(), b"")
+    return files | {f"{file.parent.name}/{file.name}": file.read_bytes() for file in folder.glob("checkpoint-*/*")}
+
+
+@pytest.fixture
+def trained(tiny: MakeExperiment, tmp_path: Path) -> Callable[..., Path]:
+    """`trained(**settings)`: the folder of a finished run, each in an output_dir of its own."""
+    count = iter(range(100))
+
+    def run(**settings: Any) -> Path:
+        return train(tiny(output_dir=tmp_path / str(next(count)), **(ROUTED | settings)), quiet=True).folder
+
+    return run
+
+
+# The record and the folder
+
+
+def test_a_run_returns_what_its_folder_holds(tiny: MakeExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    experiment = tiny(**ROUTED, eval_every=2, save_steps=2)
+    record = train(experiment, quiet=True)
+    assert isinstance(record, RunRecord)
+    assert capsys.readouterr() == ("", "")
+    assert record.config == prepare(experiment)
+    assert record.folder.parent == tmp_path / "output"
+    assert {path.name for path in record.folder.iterdir()} == WHOLE | {"checkpoint-2"}
+    assert yaml.safe_load((record.folder / "config.yaml").read_text()) == to_dict(record.config)
+    assert read_rows(record.folder, "metrics.jsonl") == record.metrics
+    assert [row["step"] for row in record.metrics] == [0, 1, 2]
+    assert [row["step"] for row in read_rows(record.folder, "timing.jsonl")] == [0, 1, 2]
+    assert json.loads((record.folder / "evaluation.json").read_text()) == {"step": 3, "modes": record.evaluation}
+    assert json.loads((record.folder / "summary.json").read_text()) == record.summary
+    assert json.loads((record.folder / "status.json").read_text()) == {"state": "finished", "step": 3}
+    assert (record.folder / "checkpoint-2" / "trainer.json").is_file()
+
+
+def test_evaluations_are_before_between_and_at_the_end(trained: Callable[..., Path]):
+    rows = read_rows(trained(eval_every=2), "routing_eval.jsonl")
+    dual = ["both", "retain_only", "forget_only", "base"]
+    assert [(row["step"], row["mode"]) for row in rows] == [(0, "base"), *((step, mode) for step in (2, 3) for mode in dual)]
+    assert [row["samples"] for row in rows] == [8] * 5 + [12] * 4
+    base = {"step": 0, "mode": "base"}
+    assert rows[0] | base == rows[4] | base  # the base is evaluated once
+    assert rows[1]["reward/interval"][0] <= rows[1]["reward"] <= rows[1]["reward/interval"][1]
+
+
+def test_full_fine_tuning_without_beta_has_one_mode(trained: Callable[..., Path]):
+    folder = trained(**{"routing.enabled": False, "adapter.kind": "none", "beta": 0.0, "env.detector": None})
+    assert [(row["step"], row["mode"]) for row in read_rows(folder, "routing_eval.jsonl")] == [(3, "policy")]
+    assert (folder / "checkpoint-3" / "model.safetensors").is_file()
+
+
+def test_samples_are_those_of_the_logged_steps(trained: Callable[..., Path]):
+    assert [row["step"] for row in read_rows(trained(logging_steps=2), "samples.jsonl")] == [0] * 8 + [2] * 8
+    everything = read_rows(trained(log_all_samples=True), "samples.jsonl")
+    assert [row["step"] for row in everything] == [0] * 8 + [1] * 8 + [2] * 8
+    assert {type(row["hacked"]) for row in everything} == {bool}
+
+
+# The same bytes
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_does_not(trained: Callable[..., Path]):
+    settings = {"eval_every": 2, "save_steps": 2, "log_all_samples": True}
+    one, other, third = contents(trained(**settings)), contents(trained(**settings)), contents(trained(**settings, seed=7))
+    assert [name for name in one if one[name] != other[name]] == []
+    assert {name for name in one if one[name] == third[name]} <= {f"checkpoint-{step}/adapter.json" for step in (2, 3)}
+    assert set(one) == set(third)
+
+
+def test_a_run_without_the_preflight_is_the_same_run(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    rehearsed = contents(trained())
+    monkeypatch.setattr(runs.trainer, "preflight", lambda _: None)
+    assert contents(trained()) == rehearsed
+
+
+def test_looking_more_closely_does_not_change_what_is_seen(trained: Callable[..., Path]):
+    seldom, often = trained(), trained(eval_every=1, save_steps=1, logging_steps=1, log_all_samples=True)
+    for file in ("metrics.jsonl", "evaluation.json", "checkpoint-3/adapter.safetensors"):
+        assert (seldom / file).read_bytes() == (often / file).read_bytes()
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "at", "state", "step"),
+    [
+        ("train_step", BrokenInvariant("step 2: loss is nan"), 2, "failed", 2),
+        ("train_step", KeyboardInterrupt(), 1, "interrupted", 1),
+        ("save_checkpoint", OSError("disk full"), 0, "failed", 3),
+        ("evaluate_modes", RuntimeError("no evaluation"), 0, "failed", 0),
+        ("summarize", ZeroDivisionError("no summary"), 0, "failed", 3),
+        ("wandb_run", RuntimeError("no wandb"), 0, "failed", 0),
+    ],
+)
+def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
+    tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, at: int, state: str, step: int
+):
+    failing(monkeypatch, runs.trainer, name, error, at)
+    experiment = tiny(**ROUTED)
+    with pytest.raises(type(error)):
+        train(experiment, quiet=True)
+    (folder,) = experiment.output_dir.iterdir()
+    said = f"{type(error).__name__}: {error}"
+    assert json.loads((folder / "status.json").read_text()) == {"state": state, "step": step, "error": said}
+    assert (folder / "train.log").read_text().splitlines()[-1] == f"{state} at step {step}: {said}"
+    assert len(read_rows(folder, "metrics.jsonl")) == step
+
+
+@pytest.mark.parametrize("name", ["preflight", "build_run", "check_free"])
+def test_what_fails_before_the_first_step_creates_nothing(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str):
+    failing(monkeypatch, runs.trainer, name, BrokenInvariant("out of reach"))
+    experiment = tiny(**ROUTED)
+    with pytest.raises(BrokenInvariant, match="out of reach"):
+        train(experiment, quiet=True)
+    assert not experiment.output_dir.exists()
+
+
+def test_nothing_is_overwritten_unless_asked(tiny: MakeExperiment):
+    folder = train(tiny(max_steps=1), quiet=True).folder
+    before = contents_with_times(folder)
+    with pytest.raises(UserError, match=f"the run {folder.name} exists there; --overwrite replaces it"):
+        train(tiny(max_steps=1), quiet=True)
+    assert contents_with_times(folder) == before
+    (folder / "notes.txt").write_text("old")
+    train(tiny(max_steps=1, overwrite=True), quiet=True)
+    assert not (folder / "notes.txt").exists()
+    assert len(read_rows(folder, "metrics.jsonl")) == 1
+
+
+def contents_with_times(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir() if path.is_file()}
