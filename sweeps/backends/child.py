@@ -1,6 +1,6 @@
 """One attempt at a run, as a process that can not outlive the sweep's. The standard library alone, so that it starts at once.
 
-    python sweeps/child.py SCRIPT ARGS
+    python sweeps/backends/child.py SCRIPT ARGS
 
 becomes the script, leaving behind a guard: a process that does nothing but wait for the end of a pipe, which the sweep's
 process holds open and never writes to. When that process is gone, in whatever way, the script gets SIGINT (a run then

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from tests.sweeps.test_mps import install
 
 from configs.errors import UserError
 from sweeps import schedule
 from sweeps.plan import Plan
 from sweeps.schedule import Outcome, ScheduleOptions, run_plan
+from tests.sweeps.backends.test_mps import install
 from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, state, wait_for
 
 ROOT = Path(__file__).parents[2]
