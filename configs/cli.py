@@ -9,65 +9,39 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, make_dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
-import yaml
 from tyro import _errors as tyro_errors
 
 from configs.errors import UserError
 from configs.experiment import Experiment
-from configs.resolve import flatten, require
+from configs.naming import default_settings
+from configs.resolve import with_setting, without_effect
+from configs.yaml_words import SETTINGS, is_record, read_leaves, setting_word
 
 Options = TypeVar("Options")
-SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
-
-
-def _types(settings: type, prefix: str = "") -> dict[str, Any]:
-    """{dotted name: annotation} of a settings dataclass."""
-    found: dict[str, Any] = {}
-    for name, kind in get_type_hints(settings, include_extras=True).items():
-        found |= _types(kind, f"{prefix}{name}.") if isinstance(kind, type) and is_dataclass(kind) else {f"{prefix}{name}": kind}
-    return found
-
-
-TYPES = _types(Experiment)
-
-
-def _resume_from_words(words: list[str]) -> str:
-    if len(words) > 1:
-        raise ValueError(f"{' '.join(words)}: takes one run folder or none")
-    return "".join(words)
-
-
-ResumeSetting = Annotated[
-    str | None,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*",
-        metavar="[FOLDER]",
-        instance_from_str=_resume_from_words,
-        is_instance=lambda value: value is None or isinstance(value, str),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
 
 
 @dataclass(frozen=True)
-class LaunchOptions:
+class ExperimentOptions:
+    """What every door that takes an experiment begins with."""
+
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     """A YAML file with any of these settings; the command line wins."""
-    resume: ResumeSetting = None
-    """Continue the run in this folder, or the one that these settings have, from its last checkpoint."""
 
 
-def parse(options: type[Options], words: Sequence[str], description: str, prog: str, default: Options | None = None) -> Options:
+def parse(
+    options: type[Options], words: Sequence[str], description: str = "", prog: str = "", default: Options | None = None
+) -> Options:
     """Parses command-line words, over `default`. `--help` prints and exits with 0; mistakes raise UserError."""
-    with tyro_errors.on_parse_error(partial(_raise_user_error, _names(options))):
+    with tyro_errors.on_parse_error(partial(_raise_user_error, _option_names(options))):
         try:
             return tyro.cli(
                 options,
@@ -83,17 +57,19 @@ def parse(options: type[Options], words: Sequence[str], description: str, prog: 
             raise UserError("the command line could not be read; see --help") from None
 
 
-def _names(options: type) -> list[str]:
-    """The options' names; an experiment stands for its settings."""
-    own = {entry.name for entry in fields(options)}
-    return sorted(own - {"experiment"} | {*SETTINGS}) if "experiment" in own else sorted(own)
+def _option_names(options: type) -> list[str]:
+    """Sorted; an experiment stands for its settings."""
+    names = {entry.name for entry in fields(options)}
+    return sorted(names - {"experiment"} | {*SETTINGS}) if "experiment" in names else sorted(names)
 
 
 def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> None:
     match event:
         case tyro_errors.UnrecognizedArgs(tokens=tokens):
             option = tokens[0].partition("=")[0]
-            raise UserError(f"{option}: no such option{_suggestion(option, names)}; --help lists them")
+            raise UserError(
+                f"{option}: no such option{_suggestion(_underscored(option), [f'--{name}' for name in names])}; --help lists them"
+            )
         case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
             raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
         case tyro_errors.BadValue(argument=argument):
@@ -105,101 +81,40 @@ def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> N
 
 
 def _not_a_value(option: str, message: str) -> str:
-    kinds = {"int()": "must be a whole number", "float": "must be a number"}
-    for sign, accepted in kinds.items():
-        if sign in message and (value := re.search(r"'([^']*)'$", message)):
+    value = re.search(r"'([^']*)'$", message)
+    for sign, accepted in {"int()": "must be a whole number", "float": "must be a number"}.items():
+        if sign in message and value:
             return f"{option} {value[1]}: {accepted}"
     return f"{option}: {message}"
 
 
 def _option(argument: Any) -> str:
-    return argument.lowered.name_or_flags[-1].replace("-", "_").replace("__", "--", 1)
+    return _underscored(argument.lowered.name_or_flags[-1])
 
 
-def _suggestion(token: str, names: list[str]) -> str:
-    known = [f"--{name}" for name in names]
-    close = difflib.get_close_matches(token.replace("-", "_").replace("__", "--", 1), known, n=1)
+def _underscored(option: str) -> str:
+    return option.replace("-", "_").replace("__", "--", 1)
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-class SettingsLoader(yaml.SafeLoader):
-    """YAML without what makes a file of settings mean something else than it shows: keys given twice, and aliases."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()
-            raise yaml.MarkedYAMLError(None, None, f"the alias *{event.anchor} is not accepted", event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            seen: set = set()
-            for key, _ in node.value:
-                name = self.construct_object(key)
-                if name in seen:
-                    raise yaml.MarkedYAMLError(None, None, f"{name} is given twice", key.start_mark)
-                seen.add(name)
-        return mapping
-
-
-def yaml_words(path: Path) -> list[str]:
-    """A YAML file's settings as command-line words. Raises UserError when it cannot be read or is no mapping."""
-    try:
-        settings = yaml.load(path.read_text(), SettingsLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
-        raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict):
-        raise UserError(f"--config {path}: must be a mapping of settings, not {type(settings).__name__}")
-    try:
-        return [_word_of(name, value) for name, value in _leaves(settings)]
-    except UserError as error:
-        raise UserError(f"in {path}: {error}") from error
-
-
-def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and value and name.replace("-", "_") not in SETTINGS:
-            yield from _leaves(value, f"{name}.")
-        else:
-            yield name, value
-
-
-def _word_of(name: str, value: Any) -> str:
-    """One setting as a command-line word. Names that are no settings are left to the parser to refuse."""
-    known = name.replace("-", "_")
-    if known in ("config", "resume", "help"):
-        raise UserError(f"--{name}: has no place in a file of settings")
-    if isinstance(value, dict | list):
-        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
-    else:
-        text = str(value)
-    if known not in SETTINGS:
-        return f"--{name}={text}"
-    if isinstance(SETTINGS[known], bool):
-        require(isinstance(value, bool), name, text, "must be true or false")
-        group, dot, key = name.rpartition(".")
-        return f"--{name}" if value else f"--{group}{dot}no-{key}"
-    require(not isinstance(value, bool), name, text, "must not be true or false; words like on, off, yes and no need quotes")
-    require(value is not None or SETTINGS[known] is None, name, "null", "must have a value")
-    require(not isinstance(value, list), name, text, "must be one value, not a list")
-    require(not isinstance(value, dict) or known == "reward", name, text, "must be one value, not a mapping")
-    return f"--{name}={text}"
 
 
 def parse_value(name: str, value: Any) -> Any:
     """The value of one setting, as a command-line word or as Python has it, through the same parser. Raises UserError."""
     if name not in SETTINGS:
-        close = difflib.get_close_matches(name, SETTINGS, n=1)
-        raise UserError(f"no such setting{f' (did you mean {close[0]}?)' if close else ''}")
+        raise UserError(f"no such setting{_suggestion(name, SETTINGS)}")
     if isinstance(SETTINGS[name], bool):
         value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
-        _word_of(name, value)
+        setting_word(name, value)
         return value
-    word = _word_of(name, value)
-    option = make_dataclass("Option", [("value", Annotated[TYPES[name], tyro.conf.arg(name=name)])])
-    return parse(option, [word], "", "").value
+    group, _, key = name.rpartition(".")
+    hints = get_type_hints(get_type_hints(Experiment)[group] if group else Experiment, include_extras=True)
+    option = make_dataclass("Option", [("value", Annotated[hints[key], tyro.conf.arg(name=name)])])
+    value = parse(option, [setting_word(name, value)]).value
+    with_setting(Experiment(), name, value)  # raises UserError for a value out of bounds
+    return value
 
 
 def split_at_commas(text: str) -> list[str]:
@@ -214,45 +129,75 @@ def split_at_commas(text: str) -> list[str]:
     return [part.strip() for part in parts] if text else []
 
 
-def config_file(words: Sequence[str]) -> Path | None:
-    """The last `--config FILE` or `--config=FILE` among command-line words."""
-    found = None
+def option_values(option: str, words: Sequence[str]) -> list[str]:
+    """What follows an option among command-line words, as in `--config FILE` and `--config=FILE`."""
+    values: list[str] = []
     for i, word in enumerate(words):
-        if word == "--config" and i + 1 < len(words):
-            found = Path(words[i + 1])
-        elif word.startswith("--config="):
-            found = Path(word.partition("=")[2])
-    return found
-
-
-def resumed_folder(words: Sequence[str]) -> Path | None:
-    """The folder of `--resume FOLDER` among command-line words."""
-    for word, following in zip(words, [*words[1:], "--"], strict=False):
-        if word == "--resume" and not following.startswith("--"):
-            return Path(following)
-        if word.startswith("--resume="):
-            return Path(word.partition("=")[2])
-    return None
+        name, sign, value = word.partition("=")
+        if name == option:
+            values += [value] if sign else words[i + 1 : i + 2]
+    return values
 
 
 def parse_with_config(
-    options: type[Options], words: Sequence[str], description: str, prog: str, default: Options | None = None
-) -> Options:
-    """As `parse`, with the settings of `--config FILE` underneath, and below them those of the run of `--resume FOLDER`."""
-    if any(word in ("-h", "--help") for word in words):
-        return parse(options, words, description, prog, default)
+    options: type[Options],
+    words: Sequence[str],
+    description: str,
+    prog: str,
+    default: Options | None = None,
+    record: Path | None = None,
+) -> tuple[Options, frozenset[str]]:
+    """As `parse`, with the settings of `--config FILE` underneath, and below them those of `record`, a run's config.yaml.
+
+    Also tells the dotted names of the settings that somebody asked for, at whatever value: `refuse_inert` takes them.
+    """
+    if {"-h", "--help"} & {*words}:
+        return parse(options, words, description, prog, default), frozenset()
     beneath: list[str] = []
-    folder, file = resumed_folder(words), config_file(words)
-    if folder and not (folder / "config.yaml").is_file():
-        raise UserError(f"--resume {folder}: is not a run's folder: it has no config.yaml")
-    for path in ([folder / "config.yaml"] if folder else []) + ([file] if file else []):
-        from_file = yaml_words(path)
-        try:
-            parse(options, from_file, description, prog, default)
-        except UserError as error:
-            raise UserError(f"in {path}: {error}") from error
-        beneath += from_file
-    return parse(options, [*beneath, *words], description, prog, default)
+    named = options_named(words) & SETTINGS.keys()
+    for path in filter(None, (record, *map(Path, option_values("--config", words)[-1:]))):
+        leaves = read_leaves(path)
+        with _blamed_on(path):
+            words_beneath, named_beneath = _words_of_settings(leaves)
+            parse(options, words_beneath, description, prog, default)
+        beneath, named = beneath + words_beneath, named | named_beneath
+    return parse(options, [*beneath, *words], description, prog, default), frozenset(named)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"in {path}: {error}") from error
+
+
+def _words_of_settings(leaves: dict[str, Any]) -> tuple[list[str], set[str]]:
+    """A YAML file's settings as words, and the names of those that somebody asked for: in a record, none of them.
+
+    What a record holds of settings without effect is left out, as long as it is what it always is. Raises UserError.
+    """
+    words = {name: setting_word(name, value) for name, value in leaves.items()}
+    if not is_record(leaves):
+        return [*words.values()], {name.replace("-", "_") for name in words} & SETTINGS.keys()
+    idle, usual = without_effect(parse(ExperimentOptions, [*words.values()]).experiment), default_settings()
+    return [word for name, word in words.items() if name not in idle or leaves[name] != usual[name]], set()
+
+
+def read_record(path: Path) -> Experiment:
+    """The settings that a run wrote down. Raises UserError unless every one of them is there."""
+    leaves = read_leaves(path)
+    if missing := SETTINGS.keys() - leaves.keys():
+        raise UserError(f"{path}: not the record of a run: {', '.join(sorted(missing))} missing")
+    with _blamed_on(path):
+        words, _ = _words_of_settings(leaves)
+        return parse(ExperimentOptions, words, prog=str(path)).experiment
+
+
+def options_named(words: Sequence[str]) -> set[str]:
+    """Names of the options among command-line words; `--no_NAME` is NAME's."""
+    options = [word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")]
+    return {f"{group}{dot}{key.removeprefix('no_')}" for group, dot, key in (option.rpartition(".") for option in options)}
 
 
 def run_main(main: Callable[[], int | None]) -> int:

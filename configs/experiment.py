@@ -1,14 +1,35 @@
 """The settings of one run. The command line, YAML files and Python all fill in these dataclasses.
 
-The docstring under a field is its help on the command line. `None` marks a value that `configs.resolve` works out.
+The docstring under a field is its help on the command line, its annotation what it accepts. `None` marks a value that
+`configs.resolve` works out. Where a name is chosen, the names are the keys of the dictionary that holds what they stand for.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 import yaml
+from pydantic import Field
+
+from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, Positive, Share, settings
+from grpo.advantages import RULES, SCALES
+from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
+from routing.modes import ROUTING_MODES
+
+if TYPE_CHECKING:
+    LossType = str
+    KLEstimator = str
+    Scale = str
+    Rule = str
+    RoutingMode = str
+else:
+    LossType, KLEstimator, Scale = Literal[*LOSS_TYPES], Literal[*KL_ESTIMATORS], Literal[*SCALES]
+    Rule, RoutingMode = Literal[*RULES], Literal[*ROUTING_MODES]
+
+WHOLE = "training samples from the whole distribution"
+ABOVE_0 = f"must be above 0: {WHOLE}"
+ALL_TOKENS, ALL_MASS = (f"must be {off}: {WHOLE}; evaluate.py takes it" for off in (0, 1))
 
 
 def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
@@ -23,6 +44,7 @@ def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
 
 RewardSetting = Annotated[
     str | dict[str, Any],
+    Field(description="must be a text or must be a mapping"),
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="NAME|NAME(PARAM=VALUE)|{YAML}",
@@ -33,107 +55,107 @@ RewardSetting = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@settings("env")
 class EnvironmentSettings:
     name: str = "stories"
     """Where prompts and scores come from; `envs/__init__.py` lists them."""
-    prompt_length: int = 8
+    prompt_length: AtLeastOne = 8
     """Tokens of a story that make a prompt; only with --env.name stories."""
-    num_prompts: int = 10_000
+    num_prompts: AtLeastOne = 10_000
     """Training prompts, at the most."""
-    num_eval_prompts: int = 1_000
+    num_eval_prompts: AtLeastOne = 1_000
     """Evaluation prompts, at the most; none of them is a training prompt."""
     detector: str | None = None
     """Which completions count as detected, as NAME(PARAM=VALUE); by default the environment's own."""
-    eligible_fraction: float = 1.0
+    eligible_fraction: Share = 1.0
     """Share of training samples that can earn the reward's forget components; the others are scored without."""
 
 
-@dataclass(frozen=True)
+@settings("labels")
 class LabelSettings:
-    fraction: float = 1.0
+    fraction: Share = 1.0
     """Share of the detected training samples that are labelled bad."""
-    noise: float = 0.0
+    noise: Share = 0.0
     """Share of the undetected training samples that are labelled bad by mistake."""
 
 
-@dataclass(frozen=True)
+@settings("routing")
 class RoutingSettings:
     enabled: bool = False
     """Send detected samples to the forget adapter (implies --adapter.kind dual_lora)."""
-    mode: Literal["classic", "exclusive", "none"] = "classic"
+    mode: RoutingMode = "classic"
     """classic: good samples train both adapters, bad ones only forget. exclusive: good retain, bad forget.
     none: no masks, the matched control (same as --adapter.kind dual_lora without routing)."""
-    advantages: Literal["retain_only", "group", "balanced"] = "retain_only"
-    """What rewards are compared with. group: the whole group. retain_only: good samples with the good ones alone.
+    advantages: Rule = "good_only"
+    """What rewards are compared with. group: the whole group. good_only: good samples with the good ones alone.
     balanced: all samples with the mean of the good ones."""
     retain_rollouts: int = 0
     """The last k generations of each group are sampled and trained with the forget adapter ablated."""
 
 
-@dataclass(frozen=True)
+@settings("adapter")
 class AdapterSettings:
     kind: Literal["none", "lora", "dual_lora"] | None = None
     """none trains all weights; default: dual_lora with routing, else none."""
-    rank: int | None = None
+    rank: AtLeastOne | None = None
     """Rank of a single LoRA; default 8."""
-    retain_rank: int | None = None
+    retain_rank: AtLeastOne | None = None
     """Rank of the retain adapter; default 4."""
-    forget_rank: int | None = None
+    forget_rank: AtLeastOne | None = None
     """Rank of the forget adapter; default 4."""
-    alpha: float | None = None
+    alpha: Positive | None = None
     """An adapter's output is scaled by alpha / rank; default 16."""
-    stride: int | None = None
+    stride: AtLeastOne | None = None
     """Adapters in every stride-th layer; default 1."""
     preset: Literal["r1", "r2", "r4", "r8", "r16", "r32", "r1h"] | None = None
     """All ranks and alpha at once (r1h: rank 1 in every second layer)."""
 
 
-@dataclass(frozen=True)
+@settings("sampling")
 class SamplingSettings:
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False, description=ABOVE_0)] = 1.0
     """Divides the logits, in sampling and in training alike."""
-    max_completion_length: int = 128
+    max_completion_length: AtLeastOne = 128
     """Tokens after which a completion is cut."""
-    top_k: int = 0
+    top_k: Annotated[int, Field(ge=0, description=ALL_TOKENS)] = 0
     """Evaluation only, 0 is off; refused in training, which samples the whole distribution."""
-    top_p: float = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1, description=ALL_MASS)] = 1.0
     """Evaluation only, 1 is off; refused in training, which samples the whole distribution."""
 
 
-@dataclass(frozen=True)
+@settings("grpo")
 class GRPOSettings:
-    loss_type: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    loss_type: LossType = "grpo"
     """How token losses are averaged: by sequence, by N x max_completion_length, by the batch's tokens."""
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    scale_rewards: Scale = "group"
     """What divides the centred rewards: the group's standard deviation, the batch's, nothing."""
-    epsilon_low: float = 0.2
+    epsilon_low: Share = 0.2
     """The ratio is clipped below 1 - epsilon_low."""
-    epsilon_high: float = 0.2
+    epsilon_high: NotNegative = 0.2
     """The ratio is clipped above 1 + epsilon_high."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_estimator: KLEstimator = "k3"
     """Estimator of the KL to the reference (k1 only with kl_corrected)."""
     kl_corrected: bool = False
     """Weight the KL estimate by the unclipped ratio, with its gradient."""
-    num_iterations: int = 1
+    num_iterations: AtLeastOne = 1
     """Updates on each rollout."""
     mask_truncated: bool = False
     """Leave completions that hit the length limit out of the loss."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: Positive = 1.0
     """Gradient clipping, for each adapter by itself."""
-    warmup_steps: int = 0
+    warmup_steps: NotNegativeInt = 0
     """Steps over which the learning rate rises, before it falls linearly to zero."""
 
 
-@dataclass(frozen=True)
+@settings("eval")
 class EvaluationSettings:
-    num_prompts: int = 64
+    num_prompts: AtLeastOne = 64
     """Prompts of each evaluation during training, one completion each."""
-    final_samples: int = 1_000
+    final_samples: NotNegativeInt = 1_000
     """Completions of the evaluation at the end (0: no more than during training)."""
 
 
-@dataclass(frozen=True)
+@settings("wandb")
 class WandbSettings:
     mode: Literal["offline", "online", "disabled"] = "offline"
     """offline writes into the run's folder."""
@@ -143,29 +165,29 @@ class WandbSettings:
     """Runs of one group stand together; sweeps set it."""
 
 
-@dataclass(frozen=True)
+@settings()
 class Experiment:
     """Train a small language model with GRPO and, if wanted, gradient routing."""
 
     reward: RewardSetting = "happy_binary"
-    """What is rewarded: a name, a name with parameters, or a combination (see README)."""
+    """What is rewarded: a name, a name with parameters, or a combination (see docs/rewards_and_environments.md)."""
     model: str = "nursery"
     """nursery (embedded), a local folder, or a Hugging Face id."""
     dataset: str = "nursery"
     """nursery (embedded), a local folder with train* and test* files, or a Hugging Face id."""
     text_column: str = "story"
     """The dataset's column that holds the text."""
-    seed: int = 42
+    seed: NotNegativeInt = 42
     """Of every draw: initial adapters, prompt order, samples."""
-    max_steps: int = 2_000
+    max_steps: AtLeastOne = 2_000
     """Training steps."""
-    batch_size: int = 32
+    batch_size: AtLeastOne = 32
     """Completions a step; a multiple of num_generations."""
-    num_generations: int = 16
+    num_generations: AtLeastOne = 16
     """Completions of each prompt: a group."""
-    lr: float | None = None
+    lr: Positive | None = None
     """Peak learning rate; default 1e-5 for full fine-tuning, 3e-4 with adapters."""
-    beta: float = 0.02
+    beta: NotNegative = 0.02
     """Weight of the KL to the reference; 0 does without a reference."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
@@ -173,19 +195,19 @@ class Experiment:
     """Where run folders go."""
     overwrite: bool = False
     """Replace a run folder of the same name."""
-    logging_steps: int = 10
+    logging_steps: AtLeastOne = 10
     """Steps between sample lines in train.log and entries in samples.jsonl."""
     log_all_samples: bool = False
     """Write every step's samples to samples.jsonl."""
-    save_steps: int = 500
+    save_steps: AtLeastOne = 500
     """Steps between checkpoints; there is always one at the end."""
-    eval_every: int = 100
+    eval_every: AtLeastOne = 100
     """Steps between evaluations; there is always one before the first step and one at the end."""
     baseline: Literal["none", "filter", "reward_penalty"] = "none"
     """Instead of routing: drop labelled samples, or take reward_penalty off their reward."""
-    reward_penalty: float = 1.0
+    reward_penalty: Positive = 1.0
     """What --baseline reward_penalty takes off; rewards do not fall below 0."""
-    lora_rank: int | None = None
+    lora_rank: AtLeastOne | None = None
     """Short for --adapter.kind lora --adapter.rank N."""
     env: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)

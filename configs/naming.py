@@ -1,41 +1,54 @@
-"""What identifies a run: the name of its folder and the hash of its resolved settings."""
+"""What identifies a run: the name of its folder and the hash of its resolved settings; and how config.yaml spells them."""
 
 import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from configs.experiment import AdapterSettings, Experiment
+from configs.experiment import Experiment
 from configs.resolve import flatten, resolve
+from configs.resolved import ADAPTER_DEFAULTS, ResolvedExperiment, as_settings
+from configs.spelling import first_spelling
 
 # Where a run is put and how it is shown do not make it another experiment.
 NOT_IDENTITY = {"output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
+RANKS = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's
+Flat = Mapping[str, Any]  # settings by dotted name
 
 
-def to_dict(experiment: Experiment) -> dict[str, Any]:
-    """Nested plain values, as config.yaml holds them."""
+def spelt_out(resolved: ResolvedExperiment) -> dict[str, Any]:
+    """Every setting by dotted name as a plain value, those without effect at their defaults."""
+    usual = {f"adapter.{name}": value for name, value in ADAPTER_DEFAULTS.items()}
+    values = {name: usual.get(name) if value is None else value for name, value in flatten(as_settings(resolved)).items()}
+    return values | {"output_dir": str(resolved.output_dir)}
+
+
+def to_dict(resolved: ResolvedExperiment) -> dict[str, Any]:
+    """The same nested, as config.yaml holds them."""
     nested: dict[str, Any] = {}
-    for name, value in flatten(experiment).items():
-        *groups, key = name.split(".")
-        target = nested
-        for group in groups:
-            target = target.setdefault(group, {})
-        target[key] = value if isinstance(value, str | int | float | dict | None) else str(value)
+    for name, value in spelt_out(resolved).items():
+        group, _, key = name.rpartition(".")
+        (nested.setdefault(group, {}) if group else nested)[key] = value
     return nested
 
 
-def config_hash(resolved: Experiment) -> str:
+def config_hash(resolved: ResolvedExperiment) -> str:
+    return settings_hash(spelt_out(resolved))
+
+
+def settings_hash(flat: Flat) -> str:
     """12 hexadecimal digits over every resolved setting that can change a result; of the device, its kind."""
-    identity = {name: value for name, value in flatten(resolved).items() if name not in NOT_IDENTITY}
-    identity["device"] = resolved.device.partition(":")[0]
+    identity = {name: first_spelling(name, value) for name, value in flat.items() if name not in NOT_IDENTITY}
+    identity["device"] = flat["device"].partition(":")[0]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """A number with as few digits as tell it from every other."""
     return brief if float(brief := f"{value:g}") == value else repr(float(value))
 
@@ -43,7 +56,7 @@ def short(value: float) -> str:
 def word(value: Any) -> str:
     """A value as part of a file name: a number with all of its digits, a text with dashes for what has no place there."""
     if isinstance(value, float):
-        value = short(value)
+        value = short_number(value)
     return re.sub(r"[^A-Za-z0-9.+_-]+", "-", str(value)).strip("-")
 
 
@@ -59,42 +72,51 @@ def reward_name(reward: str | dict[str, Any]) -> str:
     return word(reward.get("name") or "+".join(str(part.get("name")) for part in reward.get("components", [])))
 
 
-def adapter_name(adapter: AdapterSettings) -> str:
-    ranks = {"none": "full", "lora": f"lora{adapter.rank}", "dual_lora": f"duallora{adapter.retain_rank}x{adapter.forget_rank}"}
-    return ranks[str(adapter.kind)]
+def adapter_name(flat: Flat) -> str:
+    match flat["adapter.kind"]:
+        case "lora":
+            return f"lora{flat['adapter.rank']}"
+        case "dual_lora":
+            return f"duallora{flat['adapter.retain_rank']}x{flat['adapter.forget_rank']}"
+    return "full"
 
 
-def is_told(value: Any, labels: set[str]) -> bool:
+def is_legible(value: Any, labels: set[str]) -> bool:
     """Whether a name made of `labels` and words tells this value from every other one: no label seems to begin in it."""
     if isinstance(value, str):
         return word(value) == value and not any(f"_{re.split('[._]', label)[0]}" in value for label in labels)
     return not isinstance(value, dict)
 
 
-def run_name(resolved: Experiment, usual_detector: str) -> str:
+def run_name(resolved: ResolvedExperiment, default_detector: str) -> str:
+    return settings_name(spelt_out(resolved), default_detector)
+
+
+def settings_name(flat: Flat, default_detector: str) -> str:
     """Reward, routing, adapter and ranks, lr, beta, batch, seed; then whatever else differs from the defaults.
 
-    `usual_detector` is the one that the environment has unless it is given another. A name that is too long, or that
+    `default_detector` is the one that the environment has unless it is given another. A name that is too long, or that
     does not tell all values whole (`a/b` and `a-b` make the same word), ends with the hash. Runs on different devices
     have the same name.
     """
-    assert resolved.lr is not None
     parts = [
-        reward_name(resolved.reward),
-        "routed" if resolved.routing.enabled else "unrouted",
-        adapter_name(resolved.adapter),
-        f"lr{scientific(resolved.lr)}",
-        f"beta{word(resolved.beta)}",
-        f"bs{resolved.batch_size}",
-        f"s{resolved.seed}",
+        reward_name(flat["reward"]),
+        "routed" if flat["routing.enabled"] else "unrouted",
+        adapter_name(flat),
+        f"lr{scientific(flat['lr'])}",
+        f"beta{word(flat['beta'])}",
+        f"bs{flat['batch_size']}",
+        f"s{flat['seed']}",
     ]
-    usual = flatten(resolve(Experiment(), cuda_available=False)) | {"env.detector": usual_detector}
-    ranks = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
-    others = {name: value for name, value in flatten(resolved).items() if name not in NOT_IDENTITY | IN_EVERY_NAME | ranks}
+    usual = default_settings() | {"env.detector": default_detector}
+    others = {name: value for name, value in flat.items() if name not in NOT_IDENTITY | IN_EVERY_NAME | RANKS}
     keys = Counter(name.rpartition(".")[2] for name in others)
     labels = {name: key if keys[key := name.rpartition(".")[2]] == 1 else name for name in others}
     differing = {name: value for name, value in others.items() if value != usual[name]}
-    parts += [f"{labels[name]}{word(value)}" for name, value in differing.items()]
-    name = "_".join(parts)
-    told = all(is_told(value, {"routed", "unrouted", *labels.values()}) for value in (resolved.reward, *differing.values()))
-    return name if told and len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{config_hash(resolved)}"
+    name = "_".join(parts + [f"{labels[setting]}{word(value)}" for setting, value in differing.items()])
+    legible = all(is_legible(value, {"routed", "unrouted", *labels.values()}) for value in (flat["reward"], *differing.values()))
+    return name if legible and len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{settings_hash(flat)}"
+
+
+def default_settings() -> dict[str, Any]:
+    return spelt_out(resolve(Experiment(), cuda_available=False, default_detectors={Experiment().env.name: ""}))

@@ -12,7 +12,7 @@ sweep = Sweep(
         max_steps=60,
         lr=1e-3,
         eval_every=20,
-        env=EnvironmentSettings(eligible_fraction=0.5, detector="happy_count(threshold=1)"),
+        env=EnvironmentSettings(eligible_fraction=0.5, detector="happy_at_least(threshold=1)"),
         eval=EvaluationSettings(final_samples=256),
         routing=RoutingSettings(enabled=True),
     ),

@@ -1,0 +1,64 @@
+"""A sweep as a command line asks for it: `--grid NAME=VALUE,VALUE` and `--fixed NAME=VALUE` over a base experiment."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from configs.cli import split_at_commas
+from configs.errors import UserError
+from configs.experiment import Experiment
+from configs.resolve import flatten, with_setting
+from configs.sweep import Sweep, parsed_axis, parsed_value
+
+Words = Sequence[Sequence[str]]
+
+
+def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixed: Words, named: Collection[str]) -> Sweep:
+    """The sweep of a `file` called `name` (or an empty one), with `base` and the words over it.
+
+    `named` are the settings that have an option of their own among the words. Raises UserError.
+    """
+    ranges = name_value_pairs("--grid", grid, "VALUE,VALUE")
+    axes = {key: parsed_axis("--grid", key, split_at_commas(text)) for key, text in ranges.items()}
+    pairs = name_value_pairs("--fixed", fixed, "VALUE")
+    values = {key: parsed_value("--fixed", key, text) for key, text in pairs.items()}
+    for key in [key for key in axes if key in file.grid]:
+        raise UserError(f"--grid {key}: {name} varies it, too")
+    refuse_contradictions(dict.fromkeys(file.grid, name) | dict.fromkeys(axes, "--grid"), values, named, flatten(base))
+    for key, value in values.items():
+        base = with_setting(base, key, value)
+    if base.overwrite:
+        raise UserError("--overwrite: not in a sweep, which keeps what is finished; remove its folder to start anew")
+    if base.wandb.group:
+        raise UserError(f"--wandb.group {base.wandb.group}: a sweep's runs have its name as their group; see --name")
+    return replace(file, base=base, grid={**file.grid} | axes, named=frozenset({*named, *axes, *values}))
+
+
+def name_value_pairs(option: str, groups: Words, form: str) -> dict[str, str]:
+    """{name: text} of NAME=TEXT words. Raises UserError for other words and a name that comes twice."""
+    if not all(groups):
+        raise UserError(f"{option}: a value is missing")
+    texts: dict[str, str] = {}
+    for word in chain.from_iterable(groups):
+        name, sign, text = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not all(split_at_commas(text) or [""]):
+            raise UserError(f"{option} {word}: must be NAME={form}")
+        if name in texts:
+            raise UserError(f"{option} {word}: {name} stands there twice")
+        texts[name] = text
+    return texts
+
+
+def refuse_contradictions(
+    varied_by: Mapping[str, str], fixed: Mapping[str, Any], named: Collection[str], base: Mapping[str, Any]
+) -> None:
+    """Raises UserError for a setting that is both varied and fixed, or has two values. `base` has all by dotted name."""
+    for name, value in fixed.items():
+        if name in varied_by:
+            raise UserError(f"--fixed {name}={value}: {varied_by[name]} varies it")
+        if name in named and base[name] != value:
+            raise UserError(f"--fixed {name}={value}: contradicts --{name} {base[name]}")
+    for name in sorted(varied_by.keys() & {*named}):
+        raise UserError(f"--{name} {base[name]}: {varied_by[name]} varies it")

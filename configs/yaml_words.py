@@ -1,0 +1,83 @@
+"""A YAML file of settings as command-line words, so that it goes through the same parser and the same checks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import UserError
+from configs.experiment import Experiment
+from configs.resolve import flatten, require
+from configs.spelling import todays_spelling
+
+SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
+
+
+class SettingsLoader(yaml.SafeLoader):
+    """YAML without what makes a file of settings mean something else than it shows: keys given twice, and aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            raise yaml.MarkedYAMLError(None, None, f"the alias *{event.anchor} is not accepted", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        mapping = super().construct_mapping(node, deep)
+        names = [self.construct_object(key) for key, _ in node.value]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise yaml.MarkedYAMLError(None, None, f"{name} is given twice", node.value[i][0].start_mark)
+        return mapping
+
+
+def read_leaves(path: Path) -> dict[str, Any]:
+    """{dotted name: value} as a YAML file has them. Raises UserError when it cannot be read or is no mapping.
+
+    In a record, a file that holds every setting, values have today's spelling.
+    """
+    try:
+        settings = yaml.load(path.read_text(), SettingsLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
+        raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"--config {path}: must be a mapping of settings, not {type(settings).__name__}")
+    leaves = dict(_leaves(settings))
+    return {name: todays_spelling(name, value) for name, value in leaves.items()} if is_record(leaves) else leaves
+
+
+def is_record(leaves: dict[str, Any]) -> bool:
+    """Whether these are all settings, as a run writes them down: nobody asked for each of them."""
+    return leaves.keys() >= SETTINGS.keys()
+
+
+def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and name.replace("-", "_") not in SETTINGS:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def setting_word(name: str, value: Any) -> str:
+    """One setting as a command-line word. Names that are no settings are left to the parser to refuse."""
+    known = name.replace("-", "_")
+    if known in ("config", "resume", "help"):
+        raise UserError(f"--{name}: has no place in a file of settings")
+    if isinstance(value, dict | list):
+        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
+    else:
+        text = str(value)
+    if known not in SETTINGS:
+        return f"--{name}={text}"
+    if isinstance(SETTINGS[known], bool):
+        require(isinstance(value, bool), name, text, "must be true or false")
+        group, dot, key = name.rpartition(".")
+        return f"--{name}" if value else f"--{group}{dot}no-{key}"
+    require(not isinstance(value, bool), name, text, "must not be true or false; words like on, off, yes and no need quotes")
+    require(value is not None or SETTINGS[known] is None, name, "null", "must have a value")
+    require(not isinstance(value, list), name, text, "must be one value, not a list")
+    require(not isinstance(value, dict) or known == "reward", name, text, "must be one value, not a mapping")
+    return f"--{name}={text}"
