@@ -20,10 +20,10 @@ def check_finite(name: str, values: Tensor, step: int, prompts: Sequence[Prompt]
     finite = torch.isfinite(values)
     if finite.all():
         return
-    where = (~finite).nonzero()[0].tolist()
-    number = values[tuple(where)].item()
-    of = "" if prompts is None else f", prompt {prompts[where[0]].index} {prompts[where[0]].text!r}"
-    raise BrokenInvariant(f"step {step}: {name}{where if where else ''} is {number} ({int((~finite).sum())} not finite){of}")
+    position = (~finite).nonzero()[0].tolist()
+    number, count = values[tuple(position)].item(), int((~finite).sum())
+    prompt = "" if prompts is None else f", prompt {prompts[position[0]].index} {prompts[position[0]].text!r}"
+    raise BrokenInvariant(f"step {step}: {name}{position or ''} is {number} ({count} not finite){prompt}")
 
 
 def check_sampling_logprobs(difference: Tensor, step: int, prompts: Sequence[Prompt]) -> None:

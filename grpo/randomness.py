@@ -5,6 +5,7 @@ So nothing about randomness has to be saved, and a sample is the same whoever st
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,17 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Purpose = Literal[
-    "prompt order",
-    "training sample",
-    "evaluation sample",
-    "eligibility",
-    "labels",
-    "label noise",
-    "adapters",
-    "preflight",
-    "bootstrap",
-]
+Purpose = Literal["prompt order", "training sample", "evaluation sample", "eligibility", "labels", "label noise", "adapters",
+                  "preflight", "bootstrap"]  # fmt: skip
 
 
 def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
@@ -35,9 +27,22 @@ def torch_generator(seed: int, purpose: Purpose, *numbers: int) -> torch.Generat
     return torch.Generator().manual_seed(int(generator(seed, purpose, *numbers).integers(2**63)))
 
 
-def sample_uniforms(
-    seed: int, purpose: Purpose, step: int, prompts: Sequence[int], generations: Sequence[int], length: int
-) -> Float[Tensor, "n length"]:
-    """float64 uniforms in [0, 1), one a token, row i keyed by (seed, purpose, step, prompts[i], generations[i])."""
-    keys = zip(prompts, generations, strict=True)
-    return torch.from_numpy(np.stack([generator(seed, purpose, step, *key).random(length) for key in keys]))
+@dataclass(frozen=True)
+class SampleKeys:
+    """What the draws of n samples depend on beside their purpose: sample i's on (seed, step, prompts[i], generations[i])."""
+
+    seed: int
+    step: int
+    prompts: Sequence[int]  # index of each sample's prompt
+    generations: Sequence[int]  # number of each sample within its prompt's group
+
+    def uniforms(self, purpose: Purpose, length: int = 1) -> Float[Tensor, "n length"]:
+        """float64 in [0, 1), `length` of them a sample. Raises ValueError when prompts and generations do not pair up."""
+        pairs = zip(self.prompts, self.generations, strict=True)
+        return torch.from_numpy(np.stack([generator(self.seed, purpose, self.step, *pair).random(length) for pair in pairs]))
+
+
+def group_keys(seed: int, step: int, prompts: Sequence[int], group_size: int) -> SampleKeys:
+    """`group_size` generations of each prompt, in the prompts' order."""
+    indices = [index for index in prompts for _ in range(group_size)]
+    return SampleKeys(seed, step, indices, list(range(group_size)) * len(prompts))

@@ -1,12 +1,12 @@
 """What travels through a training step: frozen dataclasses of tensors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True)
@@ -29,31 +29,19 @@ class Rollout:
 
     def rows(self, selected: Int[Tensor, " m"]) -> "Rollout":
         """Some rows, in the order given, cut to the longest of them."""
-        width = int(self.mask[selected].sum(1).max())
-        length = int((self.prompt_lengths + self.mask.sum(1))[selected].max())
-        return Rollout(
-            ids=self.ids[selected, :length],
-            prompt_lengths=self.prompt_lengths[selected],
-            completion_ids=self.completion_ids[selected, :width],
-            mask=self.mask[selected, :width],
-            logprobs=self.logprobs[selected, :width],
-            finished=self.finished[selected],
-        )
+        prompt_lengths, lengths = self.prompt_lengths[selected], self.mask[selected].sum(1)
+        length, width = int((prompt_lengths + lengths).max()), int(lengths.max())
+        ids, completion_ids = self.ids[selected, :length], self.completion_ids[selected, :width]
+        mask, logprobs = self.mask[selected, :width], self.logprobs[selected, :width]
+        return Rollout(ids, prompt_lengths, completion_ids, mask, logprobs, self.finished[selected])
 
 
 def concatenate(rollouts: Sequence[Rollout], eos: int) -> Rollout:
     """All rows of several rollouts, each padded to the longest."""
+    padding = {"ids": eos, "completion_ids": eos, "mask": False, "logprobs": 0.0}  # of the tensors with an entry a token
 
-    def stack(name: str, fill: float | int) -> Tensor:
-        tensors = [getattr(rollout, name) for rollout in rollouts]
-        width = max(tensor.shape[1] for tensor in tensors)
-        return torch.cat([F.pad(tensor, (0, width - tensor.shape[1]), value=fill) for tensor in tensors])
+    def rows_of(name: str) -> Tensor:
+        rows = [row for rollout in rollouts for row in getattr(rollout, name)]
+        return pad_sequence(rows, batch_first=True, padding_value=padding[name]) if name in padding else torch.stack(rows)
 
-    return Rollout(
-        ids=stack("ids", eos),
-        prompt_lengths=torch.cat([rollout.prompt_lengths for rollout in rollouts]),
-        completion_ids=stack("completion_ids", eos),
-        mask=stack("mask", False),
-        logprobs=stack("logprobs", 0.0),
-        finished=torch.cat([rollout.finished for rollout in rollouts]),
-    )
+    return Rollout(**{field.name: rows_of(field.name) for field in fields(Rollout)})

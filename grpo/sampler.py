@@ -8,80 +8,69 @@ float64; in float32 products of few rows round differently, so fewer than 8 rows
 from collections.abc import Sequence
 
 import torch
-from einops import repeat
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from configs.experiment import SamplingSettings
 from grpo.rollout import Rollout
 from models.llama import KVCache, Llama, empty_cache
 
+PromptIds = Sequence[Sequence[int]]
 FEWEST_ROWS = 8
 SHRINK_AT = 0.75  # finished rows are dropped once this share of the rows held, or less, is alive
 
 
 @torch.no_grad()
 def sample(
-    model: Llama,
-    prompts: Sequence[Sequence[int]],
-    group_size: int,
-    uniforms: Float[Tensor, "n t"],
-    settings: SamplingSettings,
+    model: Llama, prompts: PromptIds, group_size: int, uniforms: Float[Tensor, "n t"], settings: SamplingSettings
 ) -> Rollout:
     """`group_size` completions of each prompt, in the prompts' order, with `uniforms` [N, T] one a token.
 
     Raises ValueError when a prompt is empty or prompt and completion exceed the model's context.
     """
     device, eos, limit = model.head.device, model.config.eos_token_id, settings.max_completion_length
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    if lengths.min() < 1 or lengths.max() + limit > model.config.max_position_embeddings:
-        raise ValueError(
-            f"prompts of {lengths.min()} to {lengths.max()} tokens and completions of {limit} do not fit the context"
-        )
+    lengths = [len(prompt) for prompt in prompts]
+    shortest, longest = min(lengths), max(lengths)
+    if shortest < 1 or longest + limit > model.config.max_position_embeddings:
+        raise ValueError(f"prompts of {shortest} to {longest} tokens and completions of {limit} do not fit the context")
     assert uniforms.shape == (len(prompts) * group_size, limit), (uniforms.shape, len(prompts), group_size, limit)
 
-    cache, hidden = prefill(model, prompts, int(lengths.max()) + limit)
+    cache, hidden = prefill(model, prompts, longest + limit)
     count = len(uniforms)
     # Row r of the batch computes completion `held[r]`; rows beyond the completions only fill the batch up.
     held = torch.arange(max(count, FEWEST_ROWS), device=device) % count
     alive = torch.arange(len(held), device=device) < count
     prompt_of, uniforms = held // group_size, uniforms.to(device)
-    cache, hidden = cache.select(prompt_of), hidden[prompt_of]
-    prompt_lengths = repeat(lengths, "p -> (p g)", g=group_size)
-    completion_ids = torch.full((count, limit), eos, device=device)
+    cache, hidden = cache.select(prompt_of), hidden[prompt_of]  # from a row a prompt to a row a completion: [rows, hidden]
+    prompt_lengths = torch.tensor(lengths, device=device).repeat_interleave(group_size)
+    completion_ids = torch.full((count, limit), eos, device=device)  # [n, t]
     logprobs = hidden.new_zeros(count, limit)
 
     for t in range(limit):
-        tokens, token_logprobs = choose(hidden @ model.head.T, uniforms[held, t], settings)
+        tokens, token_logprobs = choose_tokens(hidden @ model.head.T, uniforms[held, t], settings)
         completion_ids[held[alive], t], logprobs[held[alive], t] = tokens[alive], token_logprobs[alive]
         alive = alive & (tokens != eos)
         if t + 1 == limit or not alive.any():
             break
         if alive.sum() <= SHRINK_AT * len(alive) and len(alive) > FEWEST_ROWS:
-            kept = surviving_rows(alive)
+            kept = torch.argsort(~alive, stable=True)[: max(int(alive.sum()), FEWEST_ROWS)]  # finished ones where too few live
             held, alive, tokens, cache = held[kept], alive[kept], tokens[kept], cache.select(kept)
         hidden = model(tokens[:, None], cache, prompt_lengths[held] + t)[:, 0]
-    return pack(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
+    return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
 
 
-def prefill(model: Llama, prompts: Sequence[Sequence[int]], positions: int) -> tuple[KVCache, Float[Tensor, "p hidden"]]:
+def prefill(model: Llama, prompts: PromptIds, positions: int) -> tuple[KVCache, Float[Tensor, "p hidden"]]:
     """One cache row a prompt, and the hidden state of each prompt's last token."""
     rows = [prompts[i % len(prompts)] for i in range(max(len(prompts), FEWEST_ROWS))]
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.head.device)
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(model.head.device)
     cache = empty_cache(model, len(rows), positions)
     hidden = model(ids, cache)
     last = torch.tensor([len(row) - 1 for row in rows], device=ids.device)
     return cache, hidden[torch.arange(len(rows)), last]
 
 
-def surviving_rows(alive: Tensor) -> Int[Tensor, " m"]:
-    """The rows alive, and finished ones where there are fewer than FEWEST_ROWS."""
-    order = torch.argsort(~alive, stable=True)
-    return order[: max(int(alive.sum()), FEWEST_ROWS)]
-
-
-def choose(
+def choose_tokens(
     logits: Float[Tensor, "n vocab"], uniforms: Float[Tensor, " n"], settings: SamplingSettings
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
     """The token at which each row's cumulative distribution passes its uniform, and its log-probability.
@@ -93,9 +82,9 @@ def choose(
         return tokens, logits.log_softmax(1).gather(1, tokens[:, None]).squeeze(1)
     scaled = truncate(logits / settings.temperature, settings.top_k, settings.top_p)
     logprobs = scaled.log_softmax(1)
-    cumulative = logprobs.double().exp().cumsum(1)
-    threshold = uniforms[:, None] * cumulative[:, -1:]
-    tokens = torch.searchsorted(cumulative, threshold, right=True)
+    cumulative = logprobs.double().exp().cumsum(1)  # [n, vocab]
+    threshold = uniforms[:, None] * cumulative[:, -1:]  # [n, 1]
+    tokens = torch.searchsorted(cumulative, threshold, right=True)  # [n, 1]
     # uniform * total may round up to the total, beyond the last token of positive probability
     last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
     # clamped, so that logits of NaN give a log-probability of NaN and not an error about indices
@@ -116,17 +105,17 @@ def truncate(logits: Float[Tensor, "n vocab"], top_k: int, top_p: float) -> Floa
     return logits
 
 
-def pack(prompts, group_size: int, prompt_lengths: Tensor, completion_ids: Tensor, logprobs: Tensor, eos: int) -> Rollout:
+def pack_rollout(
+    prompts: PromptIds, group_size: int, prompt_lengths: Int[Tensor, " n"],
+    completion_ids: Int[Tensor, "n limit"], logprobs: Float[Tensor, "n limit"], eos: int,
+) -> Rollout:  # fmt: skip
     """Cuts at the first EOS and the longest completion; lays prompts and completions out without gaps."""
     ended = completion_ids == eos
     before_eos = ended.cumsum(1) - ended.long() == 0
-    limit_reached = ~ended.any(1)
     lengths = before_eos.sum(1)
     width = int(lengths.max())
-    mask = before_eos[:, :width]
-    completion_ids = completion_ids[:, :width]
-    ids = completion_ids.new_full((len(mask), int((prompt_lengths + lengths).max())), eos)
-    for row, prompt in enumerate(prompt for prompt in prompts for _ in range(group_size)):
-        ids[row, : len(prompt)] = torch.tensor(prompt, device=ids.device)
-        ids[row, len(prompt) : len(prompt) + int(lengths[row])] = completion_ids[row, : int(lengths[row])]
-    return Rollout(ids, prompt_lengths, completion_ids, mask, logprobs[:, :width], ~limit_reached)
+    repeated = (prompt for prompt in prompts for _ in range(group_size))
+    parts = zip(repeated, completion_ids, lengths.tolist(), strict=True)
+    rows = [torch.cat([completion.new_tensor(prompt), completion[:length]]) for prompt, completion, length in parts]
+    ids = pad_sequence(rows, batch_first=True, padding_value=eos)
+    return Rollout(ids, prompt_lengths, completion_ids[:, :width], before_eos[:, :width], logprobs[:, :width], ended.any(1))

@@ -3,26 +3,27 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from configs.experiment import Experiment
+from configs.resolved import ResolvedExperiment
 from envs.types import Audit, Completion, Prompt, Scores
-from grpo.advantages import GroupAdvantages, routed_advantages
+from grpo.advantages import GroupAdvantages, penalized_rewards, routed_advantages
 from grpo.checks import check_finite
-from grpo.labels import SampleKeys, eligible_samples, label
+from grpo.labels import eligible_samples, label_samples
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import sample_uniforms
+from grpo.randomness import SampleKeys, group_keys
 from grpo.rollout import Rollout, concatenate
-from grpo.run import Run, reference_model, step_prompts
+from grpo.run import Run, per_completion, reference_model, step_prompts
 from grpo.sampler import sample
 from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions
-from grpo.update import Batch, update
+from grpo.update import Batch, Update, update
 from routing.adapters import scaled
-from routing.router import RETAIN_SCALES, Routes, route
+from routing.modes import RETAIN_SCALES
+from routing.router import Routes, route
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class StepRecord:
     audit: Audit
     routes: Routes
     advantages: GroupAdvantages
-    update: dict[str, float | None]
+    update: Update
     seconds: dict[str, float]  # by phase
 
 
@@ -46,91 +47,72 @@ def train_step(run: Run) -> StepRecord:
     """Advances `run` by one step. Raises BrokenInvariant or ContractViolation rather than train on broken numbers."""
     seconds: dict[str, float] = {}
     config = run.config
-    prompts = step_prompts(run, run.step)
-    rows = [prompt for prompt in prompts for _ in range(run.group)]
-    keys: SampleKeys = (config.seed, run.step, [prompt.index for prompt in rows], list(range(run.group)) * len(prompts))
+    group_prompts = step_prompts(run, run.step)
+    prompts = per_completion(run, group_prompts)
+    keys = group_keys(config.seed, run.step, [prompt.index for prompt in group_prompts], run.group_size)
 
     with phase(seconds, "sampling", run.device):
-        rollout = sample_training(run, prompts, keys)
+        rollout = sample_training(run, group_prompts, keys)
     with phase(seconds, "scoring", run.device):
-        completions = completions_of(run, rows, rollout)
+        completions = completions_of(run, prompts, rollout)
         eligible = eligible_samples(config.env.eligible_fraction, keys)
         scores, audit = score_completions(run, completions, eligible)
         rewards = rewards_tensor(scores, run.device)
-        check_finite("rewards", rewards, run.step, rows)
-    labelled = label(detected_tensor(scores, run.device), config.labels, keys)
-    routes = route(labelled, routing_mode(config), retain_rollouts(run, len(rows)))
-    advantages = advantages_of(penalized(rewards, labelled, config), labelled, config)
+        check_finite("rewards", rewards, run.step, prompts)
+    labelled = label_samples(detected_tensor(scores, run.device), config.labels, keys)
+    routes = route(labelled, config.treatment.mode, retain_rollouts(config, len(prompts), run.device))
+    advantages = advantages_of(penalized_rewards(rewards, labelled, config.treatment.penalty), labelled, config)
     with phase(seconds, "reference", run.device):
-        ref_logprobs = reference_logprobs(run, rollout, rows) if config.beta else None
+        ref_logprobs = reference_logprobs(run, rollout, prompts) if config.beta else None
     with phase(seconds, "update", run.device):
-        stats = update(run, Batch(rows, rollout, advantages.advantages.to(rollout.logprobs.dtype), ref_logprobs, routes))
-    record = StepRecord(run.step, rows, completions, rollout, eligible, scores, audit, routes, advantages, stats, seconds)
+        batch = Batch(prompts, rollout, advantages.advantages.to(rollout.logprobs.dtype), ref_logprobs, routes)
+        updated = update(run, batch)
+    record = StepRecord(run.step, prompts, completions, rollout, eligible, scores, audit, routes, advantages, updated, seconds)
     run.step += 1
     return record
 
 
-def routing_mode(config: Experiment) -> str:
-    if config.baseline == "filter":
-        return "filter"
-    return config.routing.mode if config.routing.enabled else "none"
+def retain_rollouts(config: ResolvedExperiment, count: int, device: torch.device) -> Bool[Tensor, " count"]:
+    """The last `retain_rollouts` generations of each group, which are sampled and trained with the forget adapter ablated."""
+    generation = torch.arange(count, device=device) % config.num_generations
+    return generation >= config.num_generations - config.treatment.retain_rollouts
 
 
-def retain_rollouts(run: Run, count: int) -> Bool[Tensor, " n"]:
-    """The last `retain_rollouts` generations of each group."""
-    generation = torch.arange(count, device=run.device) % run.group
-    return generation >= run.group - run.config.routing.retain_rollouts
+def advantages_of(rewards: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], config: ResolvedExperiment) -> GroupAdvantages:
+    """By the treatment's rule; retain rollouts are compared with one another only."""
+    ablated, ablated_size = retain_rollouts(config, len(rewards), rewards.device), config.treatment.retain_rollouts
 
+    def advantages_among(rows: Bool[Tensor, " n"], size: int) -> GroupAdvantages:
+        return routed_advantages(rewards[rows], ~labelled[rows], size, config.treatment.rule, config.grpo.scale_rewards)
 
-def penalized(rewards: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], config: Experiment) -> Float[Tensor, " n"]:
-    """The reward-penalty baseline: max(0, r - reward_penalty) for labelled samples."""
-    if config.baseline != "reward_penalty":
-        return rewards
-    return torch.where(labelled, (rewards - config.reward_penalty).clamp(min=0), rewards)
-
-
-def advantages_of(rewards: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], config: Experiment) -> GroupAdvantages:
-    """By the rule of the run; retain rollouts are compared with one another only. Filtered runs compare good with good."""
-    rule = config.routing.advantages if config.routing.enabled else ("retain_only" if config.baseline == "filter" else "group")
-    group, alone = config.num_generations, config.routing.retain_rollouts
-    shared = torch.arange(len(rewards), device=rewards.device) % group < group - alone
-    parts = [
-        (rows, routed_advantages(rewards[rows], ~labelled[rows], size, rule, config.grpo.scale_rewards))
-        for rows, size in ((shared, group - alone), (~shared, alone))
-        if size
-    ]
+    unablated = advantages_among(~ablated, config.num_generations - ablated_size)
     advantages = torch.empty_like(rewards)
-    for rows, part in parts:
-        advantages[rows] = part.advantages
-    whole = parts[0][1]
-    return GroupAdvantages(advantages, whole.std, whole.constant)
+    advantages[~ablated] = unablated.advantages
+    if ablated_size:
+        advantages[ablated] = advantages_among(ablated, ablated_size).advantages
+    return replace(unablated, advantages=advantages)
 
 
 def sample_training(run: Run, prompts: list[Prompt], keys: SampleKeys) -> Rollout:
-    """With retain rollouts, the last generations of each group are drawn with the forget adapter ablated."""
-    seed, step, indices, generations = keys
-    settings, alone, group = run.config.sampling, run.config.routing.retain_rollouts, run.group
-    uniforms = sample_uniforms(seed, "training sample", step, indices, generations, settings.max_completion_length)
+    """A group of each prompt. With retain rollouts, its last generations are drawn with the forget adapter ablated."""
+    settings, ablated_size = run.config.sampling, run.config.treatment.retain_rollouts
     ids = [prompt.token_ids for prompt in prompts]
-    if not alone:
-        rollout = sample(run.policy, ids, group, uniforms, settings)
-    else:
-        with_forget = torch.tensor(generations) < group - alone
-        both = sample(run.policy, ids, group - alone, uniforms[with_forget], settings)
+    uniforms = keys.uniforms("training sample", settings.max_completion_length)  # [n, t]
+    ablated = retain_rollouts(run.config, len(uniforms), uniforms.device)
+    rollout = sample(run.policy, ids, run.group_size - ablated_size, uniforms[~ablated], settings)
+    if ablated_size:
         with scaled(run.policy, RETAIN_SCALES):
-            retain = sample(run.policy, ids, alone, uniforms[~with_forget], settings)
-        order = torch.cat([with_forget.nonzero(), (~with_forget).nonzero()]).flatten().argsort()
-        rollout = concatenate([both, retain], run.policy.config.eos_token_id).rows(order.to(run.device))
-    check_finite("sampling logprobs", rollout.logprobs, step, [prompt for prompt in prompts for _ in range(group)])
+            retain = sample(run.policy, ids, ablated_size, uniforms[ablated], settings)
+        order = ablated.argsort(stable=True).argsort()  # where each sample stands in `rollout` and then `retain`
+        rollout = concatenate([rollout, retain], run.policy.config.eos_token_id).rows(order.to(run.device))
+    check_finite("sampling logprobs", rollout.logprobs, keys.step, per_completion(run, prompts))
     return rollout
 
 
 @torch.no_grad()
 def reference_logprobs(run: Run, rollout: Rollout, prompts: list[Prompt]) -> Float[Tensor, "n t"]:
     with reference_model(run) as model:
-        logprobs, _ = completion_logprobs(
-            model, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, run.config.sampling.temperature
-        )
+        logprobs, _ = completion_logprobs(model, rollout, run.config.sampling.temperature)
     check_finite("reference logprobs", logprobs, run.step, prompts)
     return logprobs
 

@@ -9,48 +9,14 @@ computed, so that scales (0, 0) give the base model exactly. Works on any module
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-RETAIN, FORGET, LORA = "retain", "forget", "lora"
-
-
-@dataclass(frozen=True)
-class AdapterSpec:
-    """Everything needed to rebuild the adapters around their base weights. `ranks` by adapter name."""
-
-    kind: Literal["lora", "dual_lora"]
-    ranks: dict[str, int]
-    alpha: float
-    stride: int
-    targets: tuple[str, ...] = TARGETS
-    dtype: str = "float32"
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"targets": list(self.targets)}
-
-
-def spec_from_dict(values: dict[str, Any]) -> AdapterSpec:
-    """Raises ValueError for a missing, unknown or wrong entry."""
-    expected = set(AdapterSpec.__dataclass_fields__)
-    if set(values) != expected:
-        wrong = sorted(set(values) ^ expected)
-        raise ValueError(f"adapter settings: missing or unknown {', '.join(wrong)}; expected {', '.join(sorted(expected))}")
-    names = {"lora": {LORA}, "dual_lora": {RETAIN, FORGET}}.get(values["kind"])
-    if names is None or set(values["ranks"]) != names:
-        raise ValueError(f"adapter settings: kind {values['kind']!r} with ranks for {sorted(values['ranks'])} is not known")
-    entries: dict[str, Any] = values | {"targets": tuple(values["targets"])}
-    kinds = {"alpha": float, "stride": int, "dtype": str} | {f"rank of {name}": int for name in values["ranks"]}
-    found = values | {f"rank of {name}": rank for name, rank in values["ranks"].items()}
-    for name, kind in kinds.items():
-        if type(found[name]) is not kind:
-            raise ValueError(f"adapter settings: {name} is {found[name]!r}, not {kind.__name__}")
-    return AdapterSpec(**entries)
+from routing.modes import FORGET, RETAIN
+from routing.spec import AdapterSpec
 
 
 class LoRALinear(nn.Module):
@@ -65,13 +31,13 @@ class LoRALinear(nn.Module):
         self.A = nn.ParameterDict({name: nn.Parameter(new(rank, base.in_features)) for name, rank in ranks.items()})
         self.B = nn.ParameterDict({name: nn.Parameter(new(base.out_features, rank)) for name, rank in ranks.items()})
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         active = [name for name, scale in self.scales.items() if scale]
         if not active:
             return self.base(x)
         # Side by side they are one adapter of all ranks together: two products for both, and one sum of x's length.
-        down = torch.cat([self.A[name] for name in active])
-        up = torch.cat([self.B[name] * (self.scales[name] * self.gains[name]) for name in active], dim=1)
+        down = torch.cat([self.A[name] for name in active])  # [ranks, inputs]
+        up = torch.cat([self.B[name] * (self.scales[name] * self.gains[name]) for name in active], dim=1)  # [outputs, ranks]
         return self.base(x) + F.linear(F.linear(x, down), up)
 
 
@@ -80,12 +46,6 @@ class DualLoRALinear(LoRALinear):
 
     def __init__(self, base: nn.Linear, retain_rank: int = 4, forget_rank: int = 4, alpha: float = 16.0):
         super().__init__(base, {RETAIN: retain_rank, FORGET: forget_rank}, alpha)
-
-
-def wrap(base: nn.Linear, spec: AdapterSpec) -> LoRALinear:
-    if spec.kind == "dual_lora":
-        return DualLoRALinear(base, spec.ranks[RETAIN], spec.ranks[FORGET], spec.alpha)
-    return LoRALinear(base, spec.ranks, spec.alpha)
 
 
 def add_adapters(model: nn.Module, layers: nn.ModuleList, spec: AdapterSpec, generator: torch.Generator) -> None:
@@ -98,24 +58,28 @@ def add_adapters(model: nn.Module, layers: nn.ModuleList, spec: AdapterSpec, gen
     if spec.stride < 1 or min(spec.ranks.values()) < 1:
         raise ValueError(f"adapter ranks {spec.ranks} and stride {spec.stride} must be at least 1")
     model.requires_grad_(False)
-    found = 0
+    adapted_count = 0
     for layer in layers[:: spec.stride]:
         for parent in list(layer.modules()):
             for name, child in list(parent.named_children()):
                 if name in spec.targets and isinstance(child, nn.Linear):
-                    setattr(parent, name, adapted := wrap(child, spec))
-                    reset(adapted, generator)
-                    found += 1
-    if not found:
+                    setattr(parent, name, adapted_layer(child, spec, generator))
+                    adapted_count += 1
+    if not adapted_count:
         raise ValueError(f"no linear layer named {', '.join(spec.targets)} to adapt")
 
 
-def reset(adapted: LoRALinear, generator: torch.Generator) -> None:
-    with torch.no_grad():
-        for name, a in adapted.A.items():
-            bound = 1 / math.sqrt(a.shape[1])
-            a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
-            adapted.B[name].zero_()
+@torch.no_grad()
+def adapted_layer(base: nn.Linear, spec: AdapterSpec, generator: torch.Generator) -> LoRALinear:
+    if spec.kind == "dual_lora":
+        layer = DualLoRALinear(base, spec.ranks[RETAIN], spec.ranks[FORGET], spec.alpha)
+    else:
+        layer = LoRALinear(base, spec.ranks, spec.alpha)
+    for name, a in layer.A.items():
+        bound = 1 / math.sqrt(a.shape[1])
+        a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
+        layer.B[name].zero_()
+    return layer
 
 
 def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:

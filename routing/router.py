@@ -14,30 +14,20 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from routing.adapters import FORGET, RETAIN, adapter_parameters, scaled
+from routing.adapters import adapter_parameters, scaled
+from routing.modes import BAD, GOOD, LEARNS, RETAIN, RETAIN_ROLLOUT, RETAIN_SCALES, Learners
 
-GOOD, BAD, RETAIN_ROLLOUT = "good", "bad", "retain_rollout"
-# Which adapters learn from which class of samples; None: nothing is masked; no adapter: the samples are dropped.
-LEARNS: dict[str, dict[str, frozenset[str] | None]] = {
-    "classic": {GOOD: frozenset({RETAIN, FORGET}), BAD: frozenset({FORGET})},
-    "exclusive": {GOOD: frozenset({RETAIN}), BAD: frozenset({FORGET})},
-    "none": {GOOD: None, BAD: None},
-    "filter": {GOOD: None, BAD: frozenset()},
-}
-RETAIN_SCALES = {RETAIN: 1.0, FORGET: 0.0}
 PassResult = TypeVar("PassResult")
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples of one class, the adapters that learn from them (None: everything trainable does), and the adapter scales
-    that they were sampled with and are trained with (None: those that the model has).
-    """
+    """Samples of one class, all trained in the same way."""
 
     name: str
     rows: Int[Tensor, " m"]
-    learns: frozenset[str] | None
-    scales: dict[str, float] | None = None
+    learns: Learners  # adapters that learn from them; None: everything trainable does
+    scales: dict[str, float] | None = None  # in sampling and in training; None: those that the model has
 
 
 @dataclass(frozen=True)
@@ -58,10 +48,8 @@ class Routes:
     @property
     def trained(self) -> Int[Tensor, " m"]:
         """The rows of all micro-batches, in order."""
-        trained = torch.zeros_like(self.labelled)
-        for micro_batch in self.micro_batches:
-            trained[micro_batch.rows] = True
-        return rows_where(trained)
+        nothing = torch.arange(0, device=self.labelled.device)
+        return torch.cat([nothing, *(micro_batch.rows for micro_batch in self.micro_batches)]).sort().values
 
 
 def route(labelled: Bool[Tensor, " n"], mode: str, retain_rollouts: Bool[Tensor, " n"] | None = None) -> Routes:
@@ -73,26 +61,23 @@ def route(labelled: Bool[Tensor, " n"], mode: str, retain_rollouts: Bool[Tensor,
     """
     if mode not in LEARNS:
         raise ValueError(f"routing mode {mode!r}: accepted are {', '.join(LEARNS)}")
-    alone = torch.zeros_like(labelled) if retain_rollouts is None else retain_rollouts
-    drafted = (
-        MicroBatch(GOOD, rows_where(~labelled & ~alone), LEARNS[mode][GOOD]),
-        MicroBatch(BAD, rows_where(labelled & ~alone), LEARNS[mode][BAD]),
-        MicroBatch(RETAIN_ROLLOUT, rows_where(~labelled & alone), frozenset({RETAIN}), RETAIN_SCALES),
+    ablated = torch.zeros_like(labelled) if retain_rollouts is None else retain_rollouts
+    classes = (
+        MicroBatch(GOOD, (~labelled & ~ablated).nonzero().flatten(), LEARNS[mode][GOOD]),
+        MicroBatch(BAD, (labelled & ~ablated).nonzero().flatten(), LEARNS[mode][BAD]),
+        MicroBatch(RETAIN_ROLLOUT, (~labelled & ablated).nonzero().flatten(), frozenset({RETAIN}), RETAIN_SCALES),
     )
-    kept = tuple(micro_batch for micro_batch in drafted if len(micro_batch.rows) and micro_batch.learns != frozenset())
-    return Routes(labelled, kept)
-
-
-def rows_where(flags: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    return flags.nonzero().flatten()
+    trained = tuple(micro_batch for micro_batch in classes if len(micro_batch.rows) and micro_batch.learns != frozenset())
+    return Routes(labelled, trained)
 
 
 @contextmanager
-def masked_gradients(model: nn.Module, learns: frozenset[str] | None) -> Iterator[None]:
+def masked_gradients(model: nn.Module, learns: Learners) -> Iterator[None]:
     """Within, a backward pass leaves zero gradients in the adapters that do not learn. None masks nothing."""
-    groups = {} if learns is None else adapter_parameters(model)
-    assert learns is None or learns <= set(groups), f"adapters {sorted(learns)} are to learn, the model has {sorted(groups)}"
-    masked = [parameter for name, group in groups.items() if name not in (learns or ()) for parameter in group.values()]
+    groups = adapter_parameters(model)
+    learning = set(groups) if learns is None else learns
+    assert learning <= set(groups), f"adapters {sorted(learning)} are to learn, the model has {sorted(groups)}"
+    masked = [parameter for name, group in groups.items() if name not in learning for parameter in group.values()]
     hooks = [parameter.register_hook(torch.zeros_like) for parameter in masked if parameter.requires_grad]
     try:
         yield
