@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from envs import detectors, rewards  # noqa: F401 -- they register themselves
 from envs.repeat import build_repeat
 from envs.stories import build_stories
 from envs.types import Environment
@@ -17,6 +18,6 @@ class EnvironmentEntry:
 
 
 ENVIRONMENTS = {
-    "stories": EnvironmentEntry(build=build_stories, default_detector="happy_count(threshold=3)"),
+    "stories": EnvironmentEntry(build=build_stories, default_detector="happy_at_least(threshold=3)"),
     "repeat": EnvironmentEntry(build=build_repeat, default_detector="repeat_stuffed(threshold=3)"),
 }

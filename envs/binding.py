@@ -1,45 +1,74 @@
-"""An experiment's settings against the registries: the environment's own defaults, and rewards and detectors by name."""
+"""From names and calls to functions of completions: `happy_count(cap=5)` with its parameters checked and filled in."""
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from configs.errors import UserError
-from configs.experiment import Experiment
-from configs.naming import run_name
-from configs.resolve import resolve
-from envs import ENVIRONMENTS
-from envs.detectors import bind_detector
-from envs.rewards import BoundReward, bind, combination_from_mapping
-from envs.types import Predicate
+from envs.call import Call, parse_call
+from envs.combination import Combination, Component, read_combination
+from envs.parameters import read_parameters
+from envs.registry import RegisteredFunction, detectors_of, lookup, reward_functions_of, rewards_of
+from envs.types import BoundComponent, BoundReward, Completion, Predicate
 
 
-def prepare(asked: Experiment, cuda_available: bool) -> Experiment:
-    """Resolved settings, the environment's own defaults filled in. Raises UserError for what does not fit."""
-    resolved = resolve(asked, cuda_available)
-    if resolved.env.name not in ENVIRONMENTS:
-        raise UserError(f"--env.name {resolved.env.name}: accepted are {', '.join(ENVIRONMENTS)}")
-    detector = resolved.env.detector or ENVIRONMENTS[resolved.env.name].default_detector
-    prepared = replace(resolved, env=replace(resolved.env, detector=detector))
-    bind_scores(prepared)
-    return prepared
+@dataclass(frozen=True)
+class BoundFunction:
+    """A registered function with a value for each of its parameters. As a string it is the call that made it."""
+
+    function: Callable[..., list[Any]]
+    call: Call
+
+    def __call__(self, completions: list[Completion]) -> list[Any]:
+        return self.function(completions, **self.call.params)
+
+    def __str__(self) -> str:
+        return str(self.call)
 
 
-def bind_scores(prepared: Experiment) -> tuple[BoundReward, Predicate]:
-    """The reward and the detector that prepared settings name. Raises UserError."""
-    assert prepared.env.detector is not None, "prepare() fills the detector in"
+def bind_reward(spec: str | Mapping[str, Any] | Combination, environment: str) -> BoundReward:
+    """The reward that a call such as `happy_count(cap=5)` names, or that a combination, perhaps as YAML has it, describes.
+
+    Raises ValueError, in one line, for a name that this environment does not have and for wrong keys or parameters.
+    """
+    combination = _called_combination(spec, environment) if isinstance(spec, str) else read_combination(spec)
+    components = tuple(_bind_component(component, environment) for component in combination.components)
+    hack = None if combination.hack is None else bind_detector(combination.hack, environment)
+    return BoundReward(combination.name, components, combination.cap, hack)
+
+
+def bind_detector(text: str, environment: str) -> Predicate:
+    """The predicate that a call such as `happy_at_least(threshold=3)` names.
+
+    Raises ValueError, in one line, for a wrong form, a name the environment does not have, or wrong parameters.
+    """
+    call = parse_call(text)
+    entry = lookup("detector", call.name, detectors_of(environment))
+    return bind_function(f"detector {call.name}", entry, call.params)
+
+
+def bind_function(what: str, entry: RegisteredFunction, given: Mapping[str, Any]) -> BoundFunction:
+    """Raises ValueError, in one line that begins with `what`, for parameters that are not accepted."""
     try:
-        spec = prepared.reward if isinstance(prepared.reward, str) else combination_from_mapping(prepared.reward)
-        reward = bind(spec, prepared.env.name)
+        params = read_parameters(entry.parameters, given)
+        if entry.refuse and (refusal := entry.refuse(**params)):
+            raise ValueError(refusal)
     except ValueError as error:
-        raise UserError(f"--reward {prepared.reward}: {error}") from error
-    if prepared.env.eligible_fraction < 1 and all(component.role == "retain" for component in reward.components):
-        raise UserError(f"--env.eligible_fraction {prepared.env.eligible_fraction}: has no effect: --reward {reward.name} "
-                        "has no component with the role forget")  # fmt: skip
-    try:
-        return reward, bind_detector(prepared.env.detector, prepared.env.name)
-    except ValueError as error:
-        raise UserError(f"--env.detector {prepared.env.detector}: {error}") from error
+        raise ValueError(f"{what}: {error}") from None
+    return BoundFunction(entry.function, Call(entry.function.__name__, params))
 
 
-def folder_of(prepared: Experiment) -> Path:
-    return prepared.output_dir / run_name(prepared, ENVIRONMENTS[prepared.env.name].default_detector)
+def _called_combination(text: str, environment: str) -> Combination:
+    """The registered one of that name; a function by itself is a combination of one component, the task."""
+    call = parse_call(text)
+    entry = lookup("reward", call.name, rewards_of(environment))
+    if isinstance(entry, RegisteredFunction):
+        return Combination((Component(call.name, "retain", params=call.params),), hack=entry.hack, name=str(call))
+    if call.params:
+        raise ValueError(f"reward {text!r}: {call.name} is a combination; accepted: no parameters")
+    return entry
+
+
+def _bind_component(component: Component, environment: str) -> BoundComponent:
+    entry = lookup("reward component", component.name, reward_functions_of(environment))
+    function = bind_function(f"reward {component.name}", entry, component.params)
+    return BoundComponent(component.name, component.role, component.scale, function, entry.bounded)

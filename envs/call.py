@@ -1,10 +1,10 @@
-"""The one-line way to name a function with parameters: `happy_count(threshold=3)`, or just `happy_count`."""
+"""The one-line way to name a function with parameters: `happy_count(cap=5)`, or just `happy_count`."""
 
 import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-EXAMPLE = "happy_count(threshold=3)"
+EXAMPLE = "happy_count(cap=5)"
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,8 @@ class Call:
     params: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        if not self.params:
-            return self.name
-        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
+        params = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
+        return f"{self.name}({params})" if params else self.name
 
 
 def parse_call(text: str) -> Call:

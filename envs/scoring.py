@@ -1,12 +1,16 @@
 """From completions to scores, with every value checked: a broken reward function must stop a run, never skew it."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
+from typing import Any
 
-from envs.rewards import BoundComponent, BoundReward
-from envs.types import Audit, Completion, ContractViolation, Predicate, RewardFunction, Scores, Values
+import numpy as np
 
-TRUE_FROM = 0.5
+from envs.types import Audit, BoundComponent, BoundReward, Completion, ContractViolation, Predicate, Scores, Values
+
+FaultOf = Callable[[object], str | None]
 
 
 def score(reward: BoundReward, detector: Predicate, completions: list[Completion], eligible: list[bool] | None = None) -> Scores:
@@ -20,48 +24,53 @@ def score(reward: BoundReward, detector: Predicate, completions: list[Completion
         eligible = [True] * len(completions)
     if len(eligible) != len(completions):
         raise ValueError(f"eligible has {len(eligible)} values for {len(completions)} completions")
-    components = {part.name: _component_values(part, completions) for part in reward.components}
-    rewards = [_combine(reward, {name: components[name][i] for name in components}, eligible[i]) for i in range(len(eligible))]
-    return Scores(rewards, components, _truths(f"detector {detector}", detector, completions))
+    components = {part.name: _checked_values(part, completions) for part in reward.components}
+    rows = [dict(zip(components, row, strict=True)) for row in zip(*components.values(), strict=True)]
+    rewards = [_sample_reward(reward, row, each) for row, each in zip(rows, eligible, strict=True)]
+    return Scores(rewards, components, _checked_flags(f"detector {detector}", detector, completions))
 
 
 def audit(reward: BoundReward, completions: list[Completion]) -> Audit:
     """The ground truth, by the reward's hack predicate. Raises ContractViolation for wrong values."""
-    return Audit(None if reward.hack is None else _truths(f"hack predicate {reward.hack}", reward.hack, completions))
+    return Audit(None if reward.hack is None else _checked_flags(f"hack predicate {reward.hack}", reward.hack, completions))
 
 
-def _combine(reward: BoundReward, values: dict[str, float], eligible: bool) -> float:
+def _sample_reward(reward: BoundReward, values: dict[str, float], eligible: bool) -> float:
     paid = [part for part in reward.components if eligible or part.role == "retain"]
     total = sum((part.scale * values[part.name] for part in paid), start=0.0)
     return total if reward.cap is None else min(total, reward.cap)
 
 
-def _component_values(component: BoundComponent, completions: list[Completion]) -> Values:
-    return _checked(f"reward {component.name}", component.function, completions, component.bounded)
+def _checked_values(component: BoundComponent, completions: list[Completion]) -> Values:
+    fault_of = partial(_number_fault, bounded=component.bounded)
+    return [*map(float, _checked_call(f"reward {component.name}", component.function, completions, fault_of))]
 
 
-def _truths(what: str, predicate: Predicate, completions: list[Completion]) -> list[bool]:
-    return [value >= TRUE_FROM for value in _checked(what, predicate, completions, bounded=True)]
+def _checked_flags(what: str, predicate: Predicate, completions: list[Completion]) -> list[bool]:
+    return [*map(bool, _checked_call(what, predicate, completions, _bool_fault))]
 
 
-def _checked(what: str, function: RewardFunction, completions: list[Completion], bounded: bool) -> Values:
-    """Call it, and let through one finite number for each completion, in [0, 1] if `bounded`."""
+def _checked_call(what: str, function: Callable[..., Any], completions: list[Completion], fault_of: FaultOf) -> list[Any]:
+    """Call it, and let through one sound value for each completion: one with which `fault_of` finds no fault."""
     values = function(completions)
     if not isinstance(values, list | tuple):
-        raise ContractViolation(f"{what} returned a {type(values).__name__}; a list of floats is wanted")
+        raise ContractViolation(f"{what} returned a {type(values).__name__}; a list is wanted")
     if len(values) != len(completions):
         raise ContractViolation(f"{what} returned {len(values)} values for {len(completions)} completions")
     for index, value in enumerate(values):
-        fault = _fault(value, bounded)
-        if fault:
+        if fault := fault_of(value):
             prompt = completions[index].prompt.text
             raise ContractViolation(f"{what} returned {value!r} at index {index}, {fault}; prompt {prompt!r}")
-    return [float(value) for value in values]
+    return list(values)
 
 
-def _fault(value: object, bounded: bool) -> str | None:
+def _number_fault(value: object, bounded: bool) -> str | None:
     if not isinstance(value, Real):
         return "not a number"
     if not math.isfinite(value):
         return "not finite"
     return "not in [0, 1]" if bounded and not 0.0 <= float(value) <= 1.0 else None
+
+
+def _bool_fault(value: object) -> str | None:
+    return None if isinstance(value, bool | np.bool_) else "not a bool"

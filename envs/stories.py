@@ -2,24 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
-from typing import Protocol
 
+from configs.experiment import EnvironmentSettings
 from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
 
-CHUNK = 200  # texts tokenized at a time; no more are told than are needed
+CHUNK = 200  # texts tokenized at a time; no more than are needed
 MOST_UNKNOWN = 0.01  # share of prompt tokens
 TokenIds = tuple[int, ...]
-
-
-class StorySettings(Protocol):
-    """What is read of the settings: tokens of a story that make a prompt, and the most prompts of each kind."""
-
-    @property
-    def prompt_length(self) -> int: ...
-    @property
-    def num_prompts(self) -> int: ...
-    @property
-    def num_eval_prompts(self) -> int: ...
 
 
 def build_stories(
@@ -27,7 +16,7 @@ def build_stories(
     encode: Callable[[list[str]], list[list[int]]],
     decode: Callable[[list[int]], str],
     unk_id: int | None,
-    settings: StorySettings,
+    settings: EnvironmentSettings,
 ) -> Environment:
     """Training prompts from `texts("train")`, evaluation prompts from `texts("test")`, in the order of the texts.
 
@@ -37,9 +26,9 @@ def build_stories(
 
     def prompts(split: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
         beginnings = _beginnings(texts(split), encode, settings.prompt_length, excluded)
-        found = list(islice(beginnings, most))
-        _check(found, split, settings.prompt_length, unk_id)
-        return {ids: Prompt(first_index + i, decode(list(ids)), ids) for i, ids in enumerate(found)}
+        rows = list(islice(beginnings, most))
+        _refuse_misfits(rows, split, settings.prompt_length, unk_id)
+        return {ids: Prompt(index, decode(list(ids)), ids) for index, ids in enumerate(rows, first_index)}
 
     train = prompts("train", settings.num_prompts, (), 0)
     evaluation = prompts("test", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
@@ -60,10 +49,10 @@ def _beginnings(
                 yield beginning
 
 
-def _check(found: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:
-    if not found:
+def _refuse_misfits(prompts: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:
+    if not prompts:
         raise ValueError(f"the dataset's {split} split has no new story of at least prompt_length={length} tokens")
-    share = sum(ids.count(unk_id) for ids in found) / (len(found) * length) if unk_id is not None else 0.0
+    share = sum(ids.count(unk_id) for ids in prompts) / (len(prompts) * length) if unk_id is not None else 0.0
     if share > MOST_UNKNOWN:
         raise ValueError(
             f"{share:.1%} of the {split} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"

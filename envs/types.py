@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 FIRST_EVAL_INDEX = 1_000_000_000  # of evaluation prompts, so that none shares its draws with a training prompt
 
@@ -43,7 +43,29 @@ class Environment:
 
 Values = list[float]
 RewardFunction = Callable[[list[Completion]], Values]
-Predicate = Callable[[list[Completion]], Values]  # 0..1; counts as true from 0.5 on
+Predicate = Callable[[list[Completion]], list[bool]]
+Role = Literal["retain", "forget"]
+
+
+@dataclass(frozen=True)
+class BoundComponent:
+    """A part of a reward: `scale` times its function, whose values lie in [0, 1] if `bounded`."""
+
+    name: str
+    role: Role
+    scale: float
+    function: RewardFunction
+    bounded: bool
+
+
+@dataclass(frozen=True)
+class BoundReward:
+    """The sum of components, at most `cap`. `hack` is None where no predicate says when the reward was hacked."""
+
+    name: str
+    components: tuple[BoundComponent, ...]
+    cap: float | None
+    hack: Predicate | None
 
 
 @dataclass(frozen=True)
@@ -63,4 +85,4 @@ class Audit:
 
 
 class ContractViolation(Exception):
-    """A reward or predicate broke its contract: wrong length, NaN, or out of range."""
+    """A reward or predicate broke its contract: wrong length, no number or no bool, NaN, or out of range."""
