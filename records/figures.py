@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 Number = float | int | None
+WINDOW = 20  # steps at either end of training that a figure is averaged over, and at the moment that a speed is
 
 
 def cell(value: Number, digits: int = 3) -> str:
@@ -16,8 +15,35 @@ def cell(value: Number, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def cell_with_interval(value: Number, interval: Sequence[float] | None) -> str:
+    """0.250 [0.100, 0.400]."""
+    return cell(value) + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if value is not None and interval else "")
+
+
+def duration(seconds: float | None) -> str:
+    """89 s, 12 min, 3 h 05 min."""
+    if seconds is None:
+        return cell(None)
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def mean(values: Sequence[float | int]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def window_means(rows: Sequence[Mapping[str, Number]], names: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Of the first and of the last steps by name; None where any of the steps could not compute it."""
+    ends = {"first": rows[:WINDOW], "last": rows[-WINDOW:]}
+    return {name: {end: whole_mean([row[name] for row in part]) for end, part in ends.items()} for name in names}
+
+
+def whole_mean(values: Sequence[Number]) -> float | None:
+    """None when any of them is."""
+    known = [float(value) for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
 
 
 def std(values: Sequence[float]) -> float | None:
@@ -36,13 +62,6 @@ def where(values: Sequence, flags: Sequence[bool], wanted: bool = True) -> list:
     return [value for value, flag in zip(values, flags, strict=True) if flag == wanted]
 
 
-def correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Pearson's; None when either is constant."""
-    if len(set(x)) < 2 or len(set(y)) < 2:
-        return None
-    return float(np.corrcoef(np.array([x, y], dtype=float))[0, 1])
-
-
 def task_components(made_of: Mapping[str, Any]) -> list[str]:
     """Names of the reward's components with the role retain, from what run.json holds."""
     return [name for name, role in made_of["components"].items() if role == "retain"]
@@ -50,6 +69,4 @@ def task_components(made_of: Mapping[str, Any]) -> list[str]:
 
 def task_reward(made_of: Mapping[str, Any], figures: Mapping[str, Any]) -> float | None:
     """Mean of the task's components (unscaled, so in [0, 1]) of one mode's figures; None where one was not computed."""
-    values = [figures.get(f"rewards/{name}") for name in task_components(made_of)]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    return whole_mean([figures.get(f"rewards/{name}") for name in task_components(made_of)])

@@ -1,4 +1,4 @@
-"""A run's folder, written and read: the one place that knows its files. No torch, so that reading is instant.
+"""A run's folder, as it is written; `records.reader` reads it. No torch, so that both are instant.
 
 config.yaml         resolved settings        metrics.jsonl       one row a step
 train.log           what the screen said     timing.jsonl        wall-clock figures of each step
@@ -20,9 +20,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 from configs.errors import UserError
-
-LOG = "train.log"
-ROWS = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation_samples.jsonl")
+from records import files
+from records.names import RUNNING
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -35,11 +34,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_whole(path, lambda temporary: _dump(temporary, value))
+    write_whole(path, lambda file: file.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n"))
 
 
-def _dump(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+def write_yaml(path: Path, value: Any) -> None:
+    write_whole(path, lambda file: file.write_text(yaml.safe_dump(value, sort_keys=False)))
 
 
 class RunFolder:
@@ -47,7 +46,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock = FileLock(path / ".lock")
+        self._lock = FileLock(path / files.LOCK)
 
     def lock(self) -> None:
         """Until `close`, no other process trains here. Raises UserError when one does."""
@@ -60,21 +59,21 @@ class RunFolder:
         self._lock.release()
 
     def append(self, name: str, row: dict[str, Any]) -> None:
-        assert name in ROWS, name
+        assert name in files.ROWS, name
         with (self.path / name).open("a") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def log(self, text: str) -> None:
-        with (self.path / LOG).open("a") as file:
+        with (self.path / files.LOG).open("a") as file:
             file.write(text.rstrip("\n") + "\n")
 
     def status(self, state: str, step: int, **more: Any) -> None:
-        write_json(self.path / "status.json", {"state": state, "step": step} | more)
+        write_json(self.path / files.STATUS, {"state": state, "step": step} | more)
 
     def sync(self) -> dict[str, int]:
         """Every row and line so far on the disk; how many each file has, which `cut_back` takes."""
         lines = {}
-        for name in (LOG, *ROWS):
+        for name in (files.LOG, *files.ROWS):
             lines[name] = 0
             if (self.path / name).exists():
                 with (self.path / name).open("rb") as file:
@@ -85,13 +84,13 @@ class RunFolder:
     def cut_back(self, lines: dict[str, int]) -> None:
         """The files' first lines, as many as `sync` counted; none without a count. Raises ValueError where there are fewer."""
         kept: dict[str, bytes] = {}
-        for name in (LOG, *ROWS):
+        for name in (files.LOG, *files.ROWS):
             file, count = self.path / name, lines.get(name, 0)
-            found = io.BytesIO(file.read_bytes()).readlines() if file.exists() else []
-            if len(found) < count:
-                raise ValueError(f"{file}: {len(found)} lines, where there were {count}")
-            if found:
-                kept[name] = b"".join(found[:count])
+            rows = io.BytesIO(file.read_bytes()).readlines() if file.exists() else []
+            if len(rows) < count:
+                raise ValueError(f"{file}: {len(rows)} lines, where there were {count}")
+            if rows:
+                kept[name] = b"".join(rows[:count])
         for name, content in kept.items():
             write_whole(self.path / name, lambda temporary, content=content: temporary.write_bytes(content))
 
@@ -100,57 +99,29 @@ def check_free(path: Path, overwrite: bool) -> None:
     """Raises UserError when the folder exists and may not be replaced; touches nothing."""
     if path.exists() and not overwrite:
         raise UserError(f"--output_dir {path.parent}: the run {path.name} exists there; --overwrite replaces it")
-    if path.exists() and not (path / "config.yaml").is_file():
+    if path.exists() and not (path / files.CONFIG).is_file():
         raise UserError(f"--overwrite: {path} is not a run's folder (no config.yaml in it), so it stays")
 
 
 def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrite: bool) -> RunFolder:
-    """A new run's folder, locked; it appears with its first three files or not at all."""
+    """A new run's folder, locked; it appears with its first three files or not at all. Raises UserError."""
     check_free(path, overwrite)
     if path.exists():
-        remove(path)
+        replaced = RunFolder(path)
+        replaced.lock()
+        shutil.rmtree(path)
+        replaced.close()
     temporary = path.with_name(path.name + ".tmp")
     folder = RunFolder(temporary)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         folder.lock()
-        write_whole(temporary / "config.yaml", lambda file: _dump_yaml(file, config))
-        write_json(temporary / "run.json", made_of)
-        folder.status("running", 0)
+        write_yaml(temporary / files.CONFIG, config)
+        write_json(temporary / files.MADE_OF, made_of)
+        folder.status(RUNNING, 0)
         temporary.rename(path)
     except OSError as error:
         raise UserError(f"--output_dir {path.parent}: cannot be written: {error.strerror}") from error
     folder.path = path
     return folder
-
-
-def remove(path: Path) -> None:
-    """Raises UserError when the run is being trained."""
-    folder = RunFolder(path)
-    folder.lock()
-    shutil.rmtree(path)
-    folder.close()
-
-
-def _dump_yaml(path: Path, value: Any) -> None:
-    path.write_text(yaml.safe_dump(value, sort_keys=False))
-
-
-def read_json_file(path: Path) -> dict[str, Any]:
-    """Raises ValueError when it is damaged, OSError when it can not be read."""
-    return json.loads(path.read_text())
-
-
-def read_rows(path: Path, name: str) -> list[dict[str, Any]]:
-    """All rows of a file, none when it does not exist. Raises ValueError for a damaged row, naming its line."""
-    file = path / name
-    if not file.exists():
-        return []
-    rows = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}:{number}: not a JSON row: {error}") from error
-    return rows

@@ -1,4 +1,4 @@
-"""The words that a run's folder is written in: its evaluation modes and how they are drawn, and the kinds of runs."""
+"""The words that runs and sweeps are told in: evaluation modes and their colours, kinds of runs, and how a run stands."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MODE_COLOURS = {BOTH: "#0072B2", POLICY: "#0072B2", RETAIN_ONLY: "#009E73", FORGET_ONLY: "#D55E00", BASE: "#555555"}
 
 KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty")  # unrouted: both adapters, no masks
+ROUTED = KINDS[0]
+
+# What a run's status.json says of it; WAITING has no folder yet.
+WAITING, RUNNING, INTERRUPTED, FAILED, FINISHED = "waiting", "running", "interrupted", "failed", "finished"
 
 
 def as_trained(mode: str) -> str:
@@ -24,5 +28,5 @@ def kind_of(config: Mapping[str, Any]) -> str:
         return str(config["baseline"])
     routing, adapter = config.get("routing") or {}, config.get("adapter") or {}
     if routing.get("enabled") and routing.get("mode") != "none":
-        return "routed"
+        return ROUTED
     return {"dual_lora": "unrouted", "lora": "lora"}.get(str(adapter.get("kind")), "full")

@@ -1,34 +1,25 @@
-"""What the folders of runs and sweeps tell a report, also while runs are still writing. Nothing is written here.
+"""What the folders of runs and sweeps tell, also while runs are still writing. Nothing is written here.
 
-Every number of a file is a number or null when it leaves this module; everything else in its place is a damaged file.
+The one reader, of resuming, evaluation, sweeps and reports alike.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any
-
-import yaml
+from typing import Any, TypeVar
 
 from configs.errors import UserError
+from records import files
+from records.figures import task_reward
+from records.names import FAILED, FINISHED, RUNNING, WAITING, kind_of
+from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
-Row = dict[str, Any]
-Kinds = Mapping[str, tuple[type, ...]]
-
-NUMBER, TEXT, FLAG = (int, float, NoneType), (str,), (bool, NoneType)
-SAMPLE: Kinds = {"prompt": TEXT, "completion": TEXT, "reward": NUMBER, "hacked": FLAG}
-# Of each file, what a report reads of it and of what kind that has to be.
-FILES: dict[str, Kinds] = {
-    "metrics.jsonl": {"step": (int,)},
-    "timing.jsonl": {"step": (int,), "step_time": NUMBER},
-    "routing_eval.jsonl": {"step": (int,), "mode": TEXT, "reward": NUMBER, "hacked": NUMBER},
-    "samples.jsonl": {"step": (int,), **SAMPLE},
-    "evaluation_samples.jsonl": {"mode": TEXT, **SAMPLE},
-    "failures.jsonl": {"run": TEXT, "attempt": NUMBER, "exit_code": NUMBER, "last_lines": (list,)},
-}
-PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,)}
+PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
+SAMPLES_OF_A_MODE = 5  # that are kept of each run of a sweep: hundreds of runs have millions
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -36,10 +27,10 @@ class RunFiles:
     """One run as its folder tells it. A run that has not started has no folder, the state "waiting" and no rows."""
 
     name: str
-    kind: str  # "routed", "unrouted", "lora", "full", "filter", "reward_penalty"
+    kind: str  # one of KINDS
     configuration: str  # equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name
-    state: str = "waiting"
+    state: str = WAITING
     step: int = 0  # training steps done
     error: str | None = None
     config: Row = field(default_factory=dict)
@@ -50,6 +41,12 @@ class RunFiles:
     evaluations: list[Row] = field(default_factory=list)  # routing_eval.jsonl
     final: dict[str, Row] = field(default_factory=dict)  # evaluation.json, by mode
     samples: list[Row] = field(default_factory=list)  # of the final evaluation, or else of the last logged step
+    # Of the final evaluation, by mode, one figure a sample: "hacked" 0 or 1 and "task", the task reward. What any sample lacks
+    # is left out. Sample i has the same prompt and draw in every mode.
+    outcomes: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)
+    training_reward: float | None = None  # at the end, from summary.json
+    baseline_of: tuple[str, ...] = ()  # names of the routed runs that it is a control of
+    foreign: str | None = None  # why it is not the run that was planned
 
     @property
     def seed(self) -> Any:
@@ -65,185 +62,188 @@ class SweepFiles:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file()
+    return (folder / files.CONFIG).is_file()
 
 
 def is_sweep(folder: Path) -> bool:
-    return (folder / "sweep.json").is_file()
+    return (folder / files.PLAN).is_file()
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
-def read_whole_rows(file: Path, running: bool) -> list[Row]:
-    """All rows, none when there is no file. Of a run that is still running, an unfinished last line is left out.
-
-    Raises UserError, naming file and line, for a row that is no JSON object or has something else where a report reads
-    what `FILES` tells.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from error
-    if running or not lines[-1]:
-        lines.pop()
-    return [_row(file, number, line) for number, line in enumerate(lines, 1)]
-
-
-def _row(file: Path, number: int, line: str) -> Row:
-    try:
-        row = _decode(line)
-    except ValueError as error:
-        raise UserError(f"{file}:{number}: not a JSON row: {error}") from error
-    check(f"{file}:{number}", row, FILES[file.name])
-    return row
-
-
-def check(place: str, row: Any, kinds: Kinds) -> None:
-    """Raises UserError, in one line that begins with `place`, where an entry is of another kind; one that is missing is None."""
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: not a JSON object")
-    for name, accepted in kinds.items():
-        if type(row.get(name)) not in accepted:
-            raise UserError(f"{place}: {name} is {json.dumps(row.get(name))[:80]}, not {_spoken(accepted)}")
-
-
-def _spoken(kinds: tuple[type, ...]) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", list: "a list", dict: "an object"}
-    return names[float] if float in kinds else names[kinds[0]]
-
-
-def read_object(file: Path) -> Row:
-    """A JSON or YAML file that holds one object; {} when there is none. Raises UserError for a damaged one."""
-    try:
-        value = yaml.safe_load(file.read_text()) if file.suffix == ".yaml" else _decode(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{file}: not a mapping")
-    return value
-
-
-def columns(file: Path, rows: list[Row], names: Collection[str]) -> dict[str, list]:
-    """`names` of the rows that have any of them, as columns of one entry a row; what a row lacks is None."""
-    found = ["step", *(name for name in names if any(name in row for row in rows))]
-    for number, row in enumerate(rows, 1):
-        check(f"{file}:{number}", row, dict.fromkeys(found, NUMBER))
-    return {name: [row.get(name) for row in rows] for name in found}
-
-
-def kind_of(config: Row) -> str:
-    """What sort of run these settings make, in the words of a sweep's plan."""
-    if config.get("baseline", "none") != "none":
-        return str(config["baseline"])
-    routing, adapter = config.get("routing") or {}, config.get("adapter") or {}
-    if routing.get("enabled") and routing.get("mode") != "none":
-        return "routed"
-    return {"dual_lora": "unrouted", "lora": "lora"}.get(str(adapter.get("kind")), "full")
+def is_finished(folder: Path) -> bool:
+    """Raises UserError for a damaged status."""
+    return read_status(folder)["state"] == FINISHED
 
 
 def read_status(folder: Path) -> Row:
     """status.json, with the state "unknown" where it says nothing."""
-    status = read_object(folder / "status.json")
-    check(str(folder / "status.json"), status, {"state": (str, NoneType), "step": (int, NoneType), "error": (str, NoneType)})
+    status = read_object(folder / files.STATUS)
+    check_kinds(str(folder / files.STATUS), status, {"state": (str, NoneType), "step": (int, NoneType), "error": (str, NoneType)})
     return status | {"state": status.get("state") or "unknown"}
 
 
-def read_run(folder: Path, names: Callable[[Row], Collection[str]], planned: Row | None = None) -> RunFiles:
-    """A run's folder. `names` tells, from a row of metrics.jsonl, which of its numbers are wanted.
-
-    Raises UserError for damaged files.
-    """
-    if planned is None:
-        planned = {"name": folder.name, "kind": "", "configuration": folder.name, "values": {}}
-    identity: dict[str, Any] = {name: planned[name] for name in ("name", "kind", "configuration", "values")}
-    if not is_run(folder):
-        return RunFiles(**identity)
-    status = read_status(folder)
-    config = read_object(folder / "config.yaml")
-    state, identity["kind"] = status["state"], identity["kind"] or kind_of(config)
-
-    def rows(name: str) -> list[Row]:
-        return read_whole_rows(folder / name, state == "running")
-
-    metrics = rows("metrics.jsonl")
-    wanted = [*names(metrics[-1]), "num_tokens"] if metrics else []
-    numbers = columns(folder / "metrics.jsonl", metrics, wanted)
-    return RunFiles(
-        **identity,
-        state=state,
-        step=max([status.get("step") or 0, *(step + 1 for step in numbers["step"][-1:])]),
-        error=status.get("error"),
-        config=config,
-        made_of=_made_of(folder / "run.json"),
-        tokens=(numbers.pop("num_tokens", None) or [None])[-1],
-        metrics=numbers,
-        step_times=[row["step_time"] for row in rows("timing.jsonl") if row["step_time"] is not None],
-        evaluations=rows("routing_eval.jsonl"),
-        final=_final(folder / "evaluation.json"),
-        samples=rows("evaluation_samples.jsonl") or _last_logged(rows("samples.jsonl")),
-    )
-
-
-def _made_of(file: Path) -> Row:
-    record = read_object(file)
-    check(str(file), record, {"components": (dict,)})
-    check(f"{file}: components", record["components"], dict.fromkeys(record["components"], TEXT))
+def read_made_of(folder: Path) -> Row:
+    """run.json."""
+    record = read_object(folder / files.MADE_OF)
+    check_kinds(str(folder / files.MADE_OF), record, {"components": (dict,)})
+    check_kinds(f"{folder / files.MADE_OF}: components", record["components"], dict.fromkeys(record["components"], TEXT))
     return record
 
 
-def _final(file: Path) -> dict[str, Row]:
+def read_evaluation(folder: Path) -> dict[str, Row]:
+    """evaluation.json by mode, each with its step; {} when there is none."""
+    file = folder / files.EVALUATION
     record = read_object(file)
     if not record:
         return {}
-    check(str(file), record, {"step": (int,), "modes": (dict,)})
+    check_kinds(str(file), record, {"step": (int,), "modes": (dict,)})
     for mode, figures in record["modes"].items():
         numbers = [name for name in figures if name.startswith("rewards/")] if isinstance(figures, dict) else []
         kinds = dict.fromkeys(("reward", "hacked", "unique", "samples", *numbers), NUMBER)
-        check(f"{file}: {mode}", figures, kinds | {"degenerate": FLAG, "template_collapse": FLAG})
+        check_kinds(f"{file}: {mode}", figures, kinds | {"degenerate": FLAG, "template_collapse": FLAG})
     return {mode: figures | {"step": record["step"]} for mode, figures in record["modes"].items()}
 
 
-def _last_logged(samples: list[Row]) -> list[Row]:
-    return [row for row in samples if row["step"] == samples[-1]["step"]]
+def read_training_reward(folder: Path) -> float | None:
+    """Its mean at the end of training, from summary.json; None when there is no summary yet."""
+    if not (value := read_object(folder / files.SUMMARY)):
+        return None
+    for name in ("training", "reward"):
+        check_kinds(str(folder / files.SUMMARY), value, {name: (dict,)})
+        value = value[name]
+    check_kinds(str(folder / files.SUMMARY), value, {"last": NUMBER})
+    return value.get("last")
 
 
-def read_sweep(folder: Path, names: Collection[str], track: Callable[[tuple], Iterable]) -> SweepFiles:
-    """A sweep's folder: its plan and as much of its runs as there is. `track` shows progress over the runs.
+# Runs
 
-    Raises UserError for a plan that is none and for damaged files of runs.
+
+def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None, planned: Row | None = None) -> RunFiles:
+    """A run's folder. `names` tells, from a row of metrics.jsonl, which of its numbers are wanted.
+
+    Without `names`, only how it ended and its final evaluation are read. Raises UserError for damaged files.
     """
-    file = folder / "sweep.json"
+    planned = planned or {"name": folder.name, "kind": "", "configuration": folder.name, "values": {}}
+    identity = _identity(planned)
+    if not is_run(folder):
+        return RunFiles(**identity)
+    status, config, made_of = read_status(folder), read_object(folder / files.CONFIG), read_made_of(folder)
+    identity["kind"] = identity["kind"] or kind_of(config)
+    running = status["state"] == RUNNING
+    finals = read_rows(folder, files.EVALUATION_SAMPLES, running)
+    training = {} if names is None else _training(folder, names, running)
+    logged = [] if finals or names is None else read_rows(folder, files.SAMPLES, running)
+    recorded, expected = made_of.get("config_hash"), planned.get("config_hash")
+    foreign = f"its folder holds a run with other settings ({recorded}, not {expected})"
+    step = max([status.get("step") or 0, *(step + 1 for step in training.get("metrics", {"step": []})["step"][-1:])])
+    return RunFiles(
+        **identity,
+        **training,
+        state=status["state"],
+        step=step,
+        error=status.get("error"),
+        config=config,
+        made_of=made_of,
+        final=read_evaluation(folder),
+        samples=finals or [row for row in logged if row["step"] == logged[-1]["step"]],
+        outcomes=_outcomes(folder / files.EVALUATION_SAMPLES, finals, made_of),
+        training_reward=read_training_reward(folder),
+        foreign=None if expected in (None, recorded) else foreign,
+    )
+
+
+def _identity(planned: Row) -> dict[str, Any]:
+    same = {name: planned[name] for name in ("name", "kind", "configuration", "values")}
+    return same | {"baseline_of": tuple(planned.get("baseline_of") or ())}
+
+
+def _training(folder: Path, names: Callable[[Row], Collection[str]], running: bool) -> dict[str, Any]:
+    metrics = read_rows(folder, files.METRICS, running)
+    columns = _columns(folder / files.METRICS, metrics, [*names(metrics[-1]), "num_tokens"] if metrics else [])
+    times = (row["step_time"] for row in read_rows(folder, files.TIMING, running))
+    return {
+        "tokens": (columns.pop("num_tokens", None) or [None])[-1],
+        "metrics": columns,
+        "step_times": [seconds for seconds in times if seconds is not None],
+        "evaluations": read_rows(folder, files.ROUTING_EVAL, running),
+    }
+
+
+def _columns(file: Path, rows: list[Row], names: Collection[str]) -> dict[str, list]:
+    """`names` of the rows that have any of them, as columns of one entry a row; what a row lacks is None."""
+    present = ["step", *(name for name in names if any(name in row for row in rows))]
+    for number, row in enumerate(rows, 1):
+        check_kinds(f"{file}:{number}", row, dict.fromkeys(present, NUMBER))
+    return {name: [row.get(name) for row in rows] for name in present}
+
+
+def _outcomes(file: Path, samples: list[Row], made_of: Row) -> dict[str, dict[str, Sequence[float]]]:
+    """Raises UserError where modes have other prompts, which nothing can be paired by."""
+    by_mode = grouped(samples, lambda row: row["mode"])
+    prompts = {mode: [(row.get("prompt_index"), row["prompt"]) for row in rows] for mode, rows in by_mode.items()}
+    for mode in prompts:
+        if prompts[mode] != next(iter(prompts.values())):
+            raise UserError(f"{file}: {mode} has other prompts than {next(iter(prompts))}")
+    outcomes: dict[str, dict[str, Sequence[float]]] = {}
+    for mode, rows in by_mode.items():
+        figures = {"hacked": [row["hacked"] for row in rows], "task": [_task_of(file, row, made_of) for row in rows]}
+        outcomes[mode] = {name: array("d", values) for name, values in figures.items() if None not in values}
+    return outcomes
+
+
+def _task_of(file: Path, row: Row, made_of: Row) -> float | None:
+    components = row.get("components") or {}
+    check_kinds(f"{file}: components", components, dict.fromkeys(components, NUMBER))
+    return task_reward(made_of, {f"rewards/{name}": value for name, value in components.items()})
+
+
+# Sweeps
+
+
+def read_sweep(
+    folder: Path, names: Collection[str] | None = None, track: Callable[[tuple], Iterable] = iter, damaged_fail: bool = False
+) -> SweepFiles:
+    """A sweep's folder: its plan and as much of its runs as there is. `names` as in `read_run`; `track` shows progress.
+
+    Raises UserError for a plan that is none, and for damaged files of runs unless those count as failed.
+    """
+    file = folder / files.PLAN
+    if not is_sweep(folder):
+        raise UserError(f"{folder}: no sweep's folder: {file} cannot be read")
     plan = read_object(file)
-    check(str(file), plan, {"name": TEXT, "axes": (list,), "runs": (list,)})
+    check_kinds(str(file), plan, {"name": TEXT, "axes": (list,), "runs": (list,)})
     for i, planned in enumerate(plan["runs"]):
-        check(f"{file}: runs[{i}]", planned, PLANNED)
-    runs = tuple(_shown(read_run(folder / each["name"], lambda _: names, each)) for each in track(tuple(plan["runs"])))
-    failures = tuple(read_whole_rows(folder / "failures.jsonl", running=True))
-    return SweepFiles(plan["name"], tuple(plan["axes"]), runs, failures)
+        check_kinds(f"{file}: runs[{i}]", planned, PLANNED)
+
+    wanted = None if names is None else lambda _, fixed=names: fixed
+
+    def read(planned: Row) -> RunFiles:
+        try:
+            run = read_run(folder / planned["name"], wanted, planned)
+        except UserError as error:
+            if not damaged_fail:
+                raise
+            return RunFiles(**_identity(planned), state=FAILED, error=f"its files can not be read: {error}")
+        run.samples[:] = first_of_each_mode(run.samples, SAMPLES_OF_A_MODE)
+        return run
+
+    runs = tuple(read(planned) for planned in track(tuple(plan["runs"])))
+    return SweepFiles(plan["name"], tuple(plan["axes"]), runs, tuple(read_rows(folder, files.FAILURES, running=True)))
 
 
-def _shown(run: RunFiles) -> RunFiles:
-    """Without the samples that no page of a sweep shows: hundreds of runs have millions."""
-    run.samples[:] = first_of_each_mode(run.samples, 5)
-    return run
+def by_configuration(runs: Iterable[RunFiles]) -> dict[str, list[RunFiles]]:
+    """Runs that differ in nothing but the seed, by their label, in the plan's order."""
+    return grouped(runs, lambda run: run.configuration)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Groups, and the items in each, in the order in which they come."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def first_of_each_mode(samples: list[Row], count: int) -> list[Row]:
     """The first `count` samples of each mode; samples of training have no mode and count as one."""
-    seen: dict[str | None, int] = {}
-    kept = []
-    for row in samples:
-        mode = row.get("mode")
-        seen[mode] = seen.get(mode, 0) + 1
-        if seen[mode] <= count:
-            kept.append(row)
-    return kept
+    kept = {id(row) for rows in grouped(samples, lambda row: row.get("mode")).values() for row in rows[:count]}
+    return [row for row in samples if id(row) in kept]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once lets a step come to its end and a checkpoint be written, twice stops at once."""
+"""Ctrl-C and SIGTERM: the first lets a step, or the runs of a sweep, end with a checkpoint; the next stops at once."""
 
 import signal
 import sys
@@ -16,36 +16,42 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """`requested` tells whether the run was asked to stop while it was not to be disturbed."""
+    """`count` tells how often it was asked to stop while it was not to be disturbed."""
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._undisturbed = False
-        self._asked_at = 0.0
+    def __init__(self, message: str = "") -> None:
+        self.message = message  # printed at the first
+        self.count = 0
+        self._deferred = 0
+        self._last = 0.0
+
+    @property
+    def requested(self) -> bool:
+        return self.count > 0
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Within, the first signal only sets `requested`. The second raises KeyboardInterrupt, as the first does elsewhere."""
-        self._undisturbed = True
+    def deferred(self, times: int = 1) -> Iterator[None]:
+        """Within, signals are only counted, so many times. The next raises KeyboardInterrupt, as the first does elsewhere."""
+        self._deferred = times
         try:
             yield
         finally:
-            self._undisturbed = False
+            self._deferred = 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         now = time.monotonic()
-        if self.requested and now < self._asked_at + SAME:
+        if self.count and now < self._last + SAME:
             return
-        if self.requested or not self._undisturbed:
+        if self.count >= self._deferred:
             raise KeyboardInterrupt
-        self.requested, self._asked_at = True, now
-        print("stopping after this step; once more stops at once", file=sys.stderr)
+        self.count, self._last = self.count + 1, now
+        if self.message and self.count == 1:
+            print(self.message, file=sys.stderr)
 
 
 @contextmanager
-def stop_request() -> Iterator[StopRequest]:
+def stop_request(message: str = "") -> Iterator[StopRequest]:
     """Handles SIGINT and SIGTERM within; outside the main thread, where Python cannot, signals stay as they are."""
-    request = StopRequest()
+    request = StopRequest(message)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

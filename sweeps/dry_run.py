@@ -8,23 +8,24 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from configs.experiment import Experiment
+from configs.errors import UserError
 from configs.naming import to_dict
-from records.folder import read_rows
-from sweeps.backends.local import needs_gpu
+from records import files
+from records.figures import duration
+from records.folder import write_yaml
+from records.rows import read_object, read_rows
+from records.text import plain_table
+from sweeps.backends.local import needs_gpu, thread_limits
 from sweeps.plan import Plan, PlannedRun
-from sweeps.progress import duration
 
 # Runs that agree in these take about as long for a step.
 SAME = (
@@ -60,32 +61,19 @@ class Slots:
         return len(self.gpus) * self.per_gpu if needs_gpu(run) else self.cpu
 
 
-def show_runs(plan: Plan, states: Mapping[str, str], console: Console) -> None:
-    """A table on a terminal, aligned lines elsewhere."""
-    heads = ("run", "kind", "configuration", "device", "state")
-    rows = [(run.name, run.kind, run.configuration, run.experiment.device, states[run.name]) for run in plan.runs]
-    if console.is_terminal:
-        table = Table(*heads, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
-        return
-    for line in aligned([heads, *rows]):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def runs_table(plan: Plan, states: Mapping[str, str]) -> Table:
+    table = plain_table("run", "kind", "configuration", "device", "state")
+    for run in plan.runs:
+        table.add_row(run.name, run.kind, run.configuration, run.experiment.device, states[run.name])
+    return table
 
 
 def slots_line(plan: Plan, slots: Slots) -> str:
     on_gpus = sum(map(needs_gpu, plan.runs))
-    told = [f"{len(plan.runs) - on_gpus} on the CPU, {slots.cpu} at once"] if on_gpus < len(plan.runs) else []
+    places = [f"{len(plan.runs) - on_gpus} on the CPU, {slots.cpu} at once"] if on_gpus < len(plan.runs) else []
     if on_gpus:
-        told.append(f"{on_gpus} on GPU {', '.join(slots.gpus)}, {slots.per_gpu} at once on each")
-    return f"{len(plan.runs)} runs: {'; '.join(told)}"
+        places.append(f"{on_gpus} on GPU {', '.join(slots.gpus)}, {slots.per_gpu} at once on each")
+    return f"{len(plan.runs)} runs: {'; '.join(places)}"
 
 
 def estimate(
@@ -95,65 +83,61 @@ def estimate(
     left = [run for run in plan.runs if states[run.name] != "finished"]
     if not left:
         return ["nothing is left to run"]
-    times = recorded_step_times(plan, {signature(run.experiment) for run in left})
+    signatures = {run.name: signature(to_dict(run.experiment)) for run in left}
+    times = recorded_step_times(plan, {*signatures.values()})
     if not times:
         measured = measure(left[0])
         if isinstance(measured, str):
             return [f"no estimate: three steps of {left[0].name} could not be measured: {measured}"]
-        times[signature(left[0].experiment)] = measured
+        times[signatures[left[0].name]] = measured
     fallback = next(iter(times.values()))
-    seconds = {run.name: times.get(signature(run.experiment), fallback).seconds * run.experiment.max_steps for run in left}
-    sources = dict.fromkeys(f"{time.seconds:.3g} s a step, the median of {time.source}" for time in times.values())
-    unknown = [run for run in left if signature(run.experiment) not in times]
-    if unknown:
-        sources[
-            f"{len(unknown)} runs of another kind ({', '.join(sorted({run.kind for run in unknown}))}): taken as the first"
-        ] = None
+    seconds = {run.name: times.get(signatures[run.name], fallback).seconds * run.experiment.max_steps for run in left}
     if slots is None:
-        return [f"about {duration(sum(seconds.values()))} of runs, evaluations not counted:", *(f"  {line}" for line in sources)]
-    whole = max(together(seconds, [run for run in left if needs_gpu(run) == gpu], slots) for gpu in (False, True))
-    return [f"about {duration(whole)} for {len(left)} runs, evaluations not counted:", *(f"  {line}" for line in sources)]
+        whole = f"{duration(sum(seconds.values()))} of runs"
+    else:
+        places = ([run for run in left if needs_gpu(run) == gpu] for gpu in (False, True))
+        whole = f"{duration(max(seconds_on_slots(seconds, runs, slots) for runs in places))} for {len(left)} runs"
+    sources = [*dict.fromkeys(f"  {time.seconds:.3g} s a step, the median of {time.source}" for time in times.values())]
+    unknown = [run.kind for run in left if signatures[run.name] not in times]
+    if unknown:
+        sources.append(f"  {len(unknown)} runs of another kind ({', '.join(sorted({*unknown}))}): taken as the first")
+    return [f"about {whole}, evaluations not counted:", *sources]
 
 
-def together(seconds: Mapping[str, float], runs: Sequence[PlannedRun], slots: Slots) -> float:
+def seconds_on_slots(seconds: Mapping[str, float], runs: Sequence[PlannedRun], slots: Slots) -> float:
     """Of runs that share slots; no shorter than the longest of them."""
-    own = [seconds[run.name] for run in runs]
-    return max(sum(own) / slots.of(runs[0]), *own) if runs else 0.0
+    each = [seconds[run.name] for run in runs]
+    return max(sum(each) / slots.of(runs[0]), *each) if runs else 0.0
 
 
-def signature(settings: Experiment | Mapping[str, Any]) -> Signature:
-    """What step times depend on, of an experiment or of what its config.yaml holds."""
-    if isinstance(settings, Experiment):
-        settings = to_dict(settings)
-    return (*(setting(settings, name) for name in SAME), str(settings.get("device")).partition(":")[0])
+def signature(settings: Mapping[str, Any]) -> Signature:
+    """What step times depend on, of what a config.yaml holds."""
+    return (*(nested_setting(settings, name) for name in SAME), str(settings.get("device")).partition(":")[0])
 
 
-def setting(settings: Mapping[str, Any], name: str) -> Any:
+def nested_setting(settings: Mapping[str, Any], name: str) -> Any:
     group, _, rest = name.partition(".")
     value = settings.get(group)
-    return setting(value, rest) if rest and isinstance(value, Mapping) else value
+    return nested_setting(value, rest) if rest and isinstance(value, Mapping) else value
 
 
 def recorded_step_times(plan: Plan, wanted: set[Signature]) -> dict[Signature, StepTime]:
     """Of runs under the output folder, those of the sweep first, then the newest."""
-    files = [*plan.folder.parent.glob("*/timing.jsonl"), *plan.folder.parent.glob("*/*/timing.jsonl")]
-    newest = sorted(files, key=lambda file: (file.parent.parent != plan.folder, -file.stat().st_mtime))
-    found: dict[Signature, StepTime] = {}
-    for file in newest[:MOST_FOLDERS]:
-        if wanted <= found.keys():
+    timed = [file for depth in ("*", "*/*") for file in plan.folder.parent.glob(f"{depth}/{files.TIMING}")]
+    newest = sorted(timed, key=lambda file: (file.parent.parent != plan.folder, -file.stat().st_mtime))
+    times: dict[Signature, StepTime] = {}
+    for folder in (file.parent for file in newest[:MOST_FOLDERS]):
+        if wanted <= times.keys():
             break
-        try:
-            settings = yaml.load((file.parent / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            seconds = median_step(file.parent)
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # no figure for an estimate
-            continue
-        if seconds is not None and (key := signature(settings)) in wanted:
-            found.setdefault(key, StepTime(seconds, str(file.parent)))
-    return found
+        with suppress(UserError):  # no figure for an estimate
+            seconds, key = median_step(folder), signature(read_object(folder / files.CONFIG))
+            if seconds is not None and key in wanted:
+                times.setdefault(key, StepTime(seconds, str(folder)))
+    return times
 
 
 def median_step(folder: Path) -> float | None:
-    times = [float(row["step_time"]) for row in read_rows(folder, "timing.jsonl")]
+    times = [row["step_time"] for row in read_rows(folder, files.TIMING, running=True) if row["step_time"] is not None]
     return median(times[WARM_UP:] or times) if times else None
 
 
@@ -161,19 +145,16 @@ def measured_step_time(run: PlannedRun, launch: Path, threads: int) -> StepTime 
     """Of three steps in a temporary folder; why not, where that fails."""
     with tempfile.TemporaryDirectory() as place:
         config, output = Path(place) / "run.yaml", Path(place) / "output"
-        settings = replace(run.experiment, output_dir=output)
-        config.write_text(yaml.safe_dump(to_dict(settings), sort_keys=False))
+        write_yaml(config, to_dict(replace(run.experiment, output_dir=output)))
         words = [f"--{name}={value}" for name, value in MEASURING.items()]
-        shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        environment = os.environ | thread_limits(threads)
         command = [sys.executable, str(launch), "--config", str(config), *words]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, env=os.environ | shares, timeout=SECONDS, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return f"they took more than {SECONDS} s"
-        if done.returncode:
-            return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        if ended.returncode:
+            return (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
         (folder,) = output.iterdir()
         seconds = median_step(folder)
-        return (
-            "no step was timed" if seconds is None else StepTime(seconds, f"{MEASURED_STEPS} steps of {run.name}, measured now")
-        )
+    return "no step was timed" if seconds is None else StepTime(seconds, f"{MEASURED_STEPS} steps of {run.name}, measured now")

@@ -37,7 +37,7 @@ class Attempt:
 
     def words(self) -> list[str]:
         """The script's arguments: with `--resume` as soon as the run's folder exists."""
-        resume = ["--resume"] if (self.folder / "config.yaml").is_file() else []
+        resume = ["--resume"] if self.folder.is_dir() else []
         return ["--config", str(self.config), *resume]
 
     def shell_command(self) -> str:
@@ -99,11 +99,10 @@ def run_attempt(attempt: Attempt, environment: dict[str, str]) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background may have it ignored
     child = start(attempt, environment)
     try:
-        try:
-            return wait(child)
-        except KeyboardInterrupt:
-            interrupt(child)
-            return wait(child)
+        return wait(child)
+    except KeyboardInterrupt:
+        interrupt(child)
+        return wait(child)
     finally:
         kill(child)
 

@@ -11,15 +11,15 @@ def gpus() -> list[str]:
     """What CUDA_VISIBLE_DEVICES names, where it is set, else the indices of all; empty where there is none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return listed()
+        return gpus_of_driver()
     named = [name.strip() for name in visible.split(",")]
     return [name for name in named[: named.index("-1") if "-1" in named else None] if name]  # CUDA stops reading at -1
 
 
-def listed() -> list[str]:
+def gpus_of_driver() -> list[str]:
     """By nvidia-smi; none where there is no driver."""
     try:
-        found = subprocess.run(QUERY, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+        listing = subprocess.run(QUERY, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in found.splitlines() if line.strip()]
+    return [line.strip() for line in listing.splitlines() if line.strip()]

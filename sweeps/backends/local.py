@@ -19,7 +19,7 @@ class Local:
         self.device: dict[Popen[bytes], str] = {}  # of what runs
 
     def start(self, run: PlannedRun, attempt: Attempt) -> Popen[bytes] | None:
-        """None when there is no room."""
+        """A handle; None while there is no room."""
         device = self.least_loaded(run)
         if device is None:
             return None
@@ -35,24 +35,21 @@ class Local:
     def environment(self, device: str) -> dict[str, str]:
         """The cores are shared out evenly among as many runs as there is room for."""
         at_once = self.room[CPU] if device == CPU else sum(room for name, room in self.room.items() if name != CPU)
-        threads = str(max(1, cores() // at_once))
-        shares = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        return shares if device == CPU else shares | {"CUDA_VISIBLE_DEVICES": device}
+        return thread_limits(max(1, cores() // at_once)) | ({} if device == CPU else {"CUDA_VISIBLE_DEVICES": device})
 
     def is_running(self, handle: Popen[bytes]) -> bool:
+        """False while the backend itself has it wait."""
         return handle in self.device
 
     def exit_code(self, handle: Popen[bytes]) -> int | None:
+        """None until it has come to its end; negative for a signal."""
         code = child.exit_code(handle)
         if code is not None:
             self.device.pop(handle, None)
         return code
 
-    def interrupt(self, handle: Popen[bytes]) -> None:
-        child.interrupt(handle)
-
-    def kill(self, handle: Popen[bytes]) -> None:
-        child.kill(handle)
+    interrupt = staticmethod(child.interrupt)
+    kill = staticmethod(child.kill)
 
     def close(self) -> None:
         """Nothing goes on running."""
@@ -65,5 +62,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def thread_limits(threads: int) -> dict[str, str]:
+    """Of the environment of one run."""
+    return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
 def needs_gpu(run: PlannedRun) -> bool:
     return run.experiment.device.startswith("cuda")
+
+
+def cpu_slots(jobs: int | None, on_cpu: int) -> int:
+    """Runs at once on the CPU: `jobs`, or as many as there are cores or such runs."""
+    return jobs or max(1, min(cores(), on_cpu))

@@ -34,8 +34,8 @@ def ensure(mode: str | None, say: Callable[[str], None]) -> None:
 def _control(command: list[str], words: str) -> str | None:
     """What went wrong, in one line; None when nothing did."""
     try:
-        done = subprocess.run(command, input=words, capture_output=True, text=True, timeout=20, check=False)
+        ended = subprocess.run(command, input=words, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return " ".join(str(error).split())
-    said = " ".join((done.stderr or done.stdout).split())
-    return None if done.returncode == 0 else said or f"exit code {done.returncode}"
+    printed = " ".join((ended.stderr or ended.stdout).split())
+    return None if ended.returncode == 0 else printed or f"exit code {ended.returncode}"

@@ -7,6 +7,7 @@ project's packages. A run that Ray moves to another node goes on from its last c
 import logging
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 from types import ModuleType
@@ -14,23 +15,24 @@ from typing import Any
 
 from configs.errors import UserError
 from sweeps.backends.child import Attempt, run_attempt
+from sweeps.backends.local import needs_gpu, thread_limits
 from sweeps.plan import PlannedRun
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of a run, which has one CPU
+ENVIRONMENT = thread_limits(1)  # of a run, which has one CPU
 LOST_NODES = 100  # so many of them a run survives
 # Ray would ship the working directory to every node when it finds itself under `uv run`, and hide GPUs from tasks without.
 QUIET = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
+@dataclass
 class Handle:
-    """One attempt: Ray's reference to its exit code, and how long the log was before."""
+    """One attempt."""
 
-    def __init__(self, reference: Any, log: Path):
-        self.reference = reference
-        self.log = log
-        self.length = length_of(log)
-        self.killed = False
+    reference: Any  # Ray's, to its exit code
+    log: Path
+    length: int  # of the log, before
+    killed: bool = False
 
 
 class RayCluster:
@@ -42,11 +44,10 @@ class RayCluster:
         self.task = self.ray.remote(run_attempt)
 
     def start(self, run: PlannedRun, attempt: Attempt) -> Handle:
-        gpus = 1 / self.per_gpu if run.experiment.device.startswith("cuda") else 0
+        gpus = 1 / self.per_gpu if needs_gpu(run) else 0
         task = self.task.options(name=run.name, num_cpus=1, num_gpus=gpus, max_retries=LOST_NODES, retry_exceptions=False)
-        handle = Handle(None, attempt.log)
-        handle.reference = task.remote(attempt, ENVIRONMENT)
-        return handle
+        length = length_of(attempt.log)
+        return Handle(task.remote(attempt, ENVIRONMENT), attempt.log, length)
 
     def is_running(self, handle: Handle) -> bool:
         """Its process has written the log's header."""
@@ -93,8 +94,8 @@ def connect(address: str) -> ModuleType:
         job = JobConfig(code_search_path=[str(ROOT)])
         ray.init(address=address, job_config=job, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:  # among them ConnectionError
-        said = " ".join(str(error).split())
-        raise UserError(f"--address {address}: no Ray cluster was reached; `ray start --head` starts one ({said})") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"--address {address}: no Ray cluster was reached; `ray start --head` starts one ({reason})") from error
     return ray
 
 

@@ -1,0 +1,21 @@
+"""Tables as plain text, for the screen and for log files."""
+
+from collections.abc import Sequence
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Column, Table
+
+
+def plain_table(*heads: str, numbers: Sequence[str] = ()) -> Table:
+    """Without lines; no cell is wrapped. The columns under `numbers` are the last ones, aligned to the right."""
+    columns = [Column(head, no_wrap=True) for head in heads] + [Column(head, no_wrap=True, justify="right") for head in numbers]
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
+def text_of(table: Table) -> str:
+    """As wide as it has to be, wherever it goes."""
+    console = Console(file=StringIO(), width=100_000, markup=False, highlight=False, force_terminal=False)
+    console.print(table)
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -1,0 +1,85 @@
+"""A short label for each configuration of a sweep: its kind, and what varies but the seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from configs.experiment import Experiment
+from configs.naming import NOT_IDENTITY, config_hash, reward_name, short_number, spelt_out, to_dict
+from configs.resolve import flatten
+from configs.resolved import ResolvedExperiment
+from records.names import kind_of
+
+IN_KIND = {"routing.enabled", "baseline", "adapter.kind"}  # settings that a run's kind tells
+
+
+@dataclass
+class Draft:
+    """A run on its way into the plan, as asked for and resolved. Its hash and kind do not depend on the folder that it gets."""
+
+    unresolved: Experiment
+    resolved: ResolvedExperiment
+    values: dict[str, Any]
+    routed: list[str] = field(default_factory=list)  # hashes of the routed runs that it is a control of
+
+    @cached_property
+    def hash(self) -> str:
+        return config_hash(self.resolved)
+
+    @cached_property
+    def kind(self) -> str:
+        return kind_of(to_dict(self.resolved))
+
+
+def spelled(values: dict[str, Any]) -> str:
+    """A combination, as messages and labels have it."""
+    return " ".join(f"{name}={setting_text(value)}" for name, value in values.items())
+
+
+def setting_text(value: Any) -> str:
+    """As a command line may have it."""
+    if isinstance(value, dict):
+        return reward_name(value)
+    if isinstance(value, float):
+        return short_number(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def configuration_labels(drafts: list[Draft], axes: Sequence[str]) -> list[str]:
+    """A label for each: its kind and what varies but the seed, the axes first and then what else tells it from others."""
+    kinds: dict[str, dict[str, Draft]] = {}
+    hashes = [config_hash(replace(draft.resolved, seed=0)) for draft in drafts]
+    for draft, identity in zip(drafts, hashes, strict=True):
+        kinds.setdefault(draft.kind, {}).setdefault(identity, draft)
+    labels: dict[str, str] = {}
+    for kind, group in kinds.items():
+        values = {identity: label_values(draft, [*group.values()], drafts, axes) for identity, draft in group.items()}
+        if not are_distinct(values):
+            values = {identity: values[identity] | others for identity, others in differences(group).items()}
+        if not are_distinct(values):  # rewards of the same name
+            values = {identity: value | {"config": identity} for identity, value in values.items()}
+        labels |= {identity: " ".join(filter(None, [kind, spelled(value)])) for identity, value in values.items()}
+    return [labels[identity] for identity in hashes]
+
+
+def are_distinct(values: dict[str, dict[str, Any]]) -> bool:
+    return len({spelled(value) for value in values.values()}) == len(values)
+
+
+def label_values(draft: Draft, same_kind: list[Draft], drafts: list[Draft], axes: Sequence[str]) -> dict[str, Any]:
+    """The axes that vary; of those that the kind tells, the ones that vary among runs of this kind."""
+
+    def varies(name: str, among: list[Draft]) -> bool:
+        return len({spelled({name: other.values[name]}) for other in among if name in other.values}) > 1
+
+    chosen = [name for name in axes if name != "seed" and name in draft.values]
+    return {name: draft.values[name] for name in chosen if varies(name, same_kind if name in IN_KIND else drafts)}
+
+
+def differences(groups: dict[str, Draft]) -> dict[str, dict[str, Any]]:
+    """Every resolved setting that differs between configurations of one kind."""
+    flat = {identity: spelt_out(draft.resolved) for identity, draft in groups.items()}
+    names = [name for name in flatten(Experiment()) if name not in NOT_IDENTITY | {"seed"}]
+    differing = [name for name in names if len({repr(values[name]) for values in flat.values()}) > 1]
+    return {identity: {name: values[name] for name in differing} for identity, values in flat.items()}

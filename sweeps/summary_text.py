@@ -1,0 +1,90 @@
+"""A sweep's summary as text: samples, the table of figures, the answer and what may be concluded of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from records.figures import cell
+from records.names import MODES
+from records.reader import Row, SweepFiles, first_of_each_mode, grouped
+from records.text import plain_table, text_of
+from sweeps.answer import MEASURES, Answer, Estimate, conclusions, estimate_cell
+from sweeps.summary import MEANS, SHARES, STATES, controls_after_routed
+
+SAMPLES, SAMPLED, LONGEST_SAMPLE = 2, 12, 300  # of each mode, configurations, characters
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """A routed configuration above its controls; those of several stand below each."""
+    entries = summary["configurations"]
+    components = [*dict.fromkeys(name for e in entries for m in e["modes"].values() for name in m if name.startswith("rewards/"))]
+    names = ["reward", *components, *MEANS, *SHARES]
+    table = plain_table("configuration", "runs", "mode", "training", *(name.removeprefix("rewards/") for name in names))
+    for head in (entry for entry in entries if not entry["baseline_of"]):
+        table.add_row()
+        for entry in [head, *(entry for entry in entries if head["configuration"] in entry["baseline_of"])]:
+            add_configuration(table, entry, names)
+    return "\n".join([text_of(table), "", *closing_lines(summary)])
+
+
+def add_configuration(table: Table, entry: dict[str, Any], names: list[str]) -> None:
+    runs = f"{entry['runs']['finished']} of {entry['runs']['planned']}"
+    runs += f", {entry['runs']['failed']} failed" if entry["runs"]["failed"] else ""
+    first = (entry["configuration"], runs, figure_cell(entry["training_reward"]))
+    for mode, named in (entry["modes"] or {"–": {}}).items():
+        table.add_row(*first[:2], mode, first[2], *(figure_cell(named.get(name)) for name in names))
+        first = ("", "", "")
+
+
+def figure_cell(figure: dict[str, Any] | None) -> str:
+    if figure is None or figure["mean"] is None:
+        return cell(None)
+    return cell(figure["mean"]) + (f" ± {figure['interval'][1] - figure['mean']:.3f}" if figure["interval"] else "")
+
+
+def closing_lines(summary: dict[str, Any]) -> list[str]:
+    runs = summary["runs"]
+    states = ", ".join(f"{runs[state]} {state}" for state in STATES if runs[state])
+    names = grouped(summary["problems"], lambda name: summary["problems"][name])
+    problems = [f"{first}{f' and {len(more)} more' if more else ''}: {problem}" for problem, (first, *more) in names.items()]
+    omitted = [f"… and {len(problems) - SAMPLED} more"] if len(problems) > SAMPLED else []
+    head = f"{summary['name']}: {runs['planned']} runs: {states}; means over seeds ± 95 % interval"
+    return [head, *problems[:SAMPLED], *omitted]
+
+
+def answer_text(answered: list[Answer]) -> str:
+    """A row a routed configuration, a row each of its controls with two adapters, and one for the difference; then sentences."""
+    table = plain_table("the answer", "seeds", *MEASURES)
+    for answer in answered:
+        table.add_row()
+        rows = [(answer.configuration, f"{len(answer.seeds)} of {answer.planned}", answer.measures)]
+        for control in answer.controls:
+            rows.append((control.configuration, str(len(control.seeds)), control.measures))
+            rows.append((f"{answer.configuration} − {control.configuration}", "", control.differences))
+        for name, seeds, measures in rows:
+            table.add_row(name, seeds, *(estimate_with_count(measures[measure]) for measure in MEASURES))
+    meanings = [f"{name}: {title}" for name, title in MEASURES.items()]
+    return "\n".join([text_of(table), "", *meanings, "", *conclusions(answered)])
+
+
+def estimate_with_count(estimate: Estimate) -> str:
+    return estimate_cell(estimate) + ("" if estimate.mean is None else f" {estimate.n} {estimate.over}")
+
+
+def sample_lines(sweep: SweepFiles) -> Iterator[str]:
+    """A few completions of each configuration and mode, from its first run that has any."""
+    groups = controls_after_routed(sweep.runs)
+    for runs in groups[:SAMPLED]:
+        for run in [run for run in runs if run.samples][:1]:
+            yield f"{run.configuration}, samples of {run.name}"
+            for row in first_of_each_mode(run.samples, SAMPLES):
+                yield f"  {row['mode']:<{max(map(len, MODES))}}  {sample_text(row)}"
+    if len(groups) > SAMPLED:
+        yield f"… and {len(groups) - SAMPLED} more configurations"
+
+
+def sample_text(row: Row) -> str:
+    text = " ".join(f"{row['prompt']} >> {row['completion']}".split())
+    cut = text if len(text) <= LONGEST_SAMPLE else f"{text[: LONGEST_SAMPLE - 2]} …"
+    return f"[{cell(row['reward'])}{', hacked' if row['hacked'] else ''}] {cut}"
