@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from configs.errors import UserError
-from records.reader import Row, is_run, is_sweep, read_run, read_status, read_sweep, read_whole_rows
-from reports.page import check_replaceable, render, write_page
-from reports.run_page import comparison_page, run_metrics, run_page
-from reports.sweep_page import TRAINING, sweep_page
+from records.files import METRICS, SAMPLES
+from records.names import RUNNING
+from records.reader import is_run, is_sweep, read_rows, read_run, read_status, read_sweep
+from reports.charts import TRAINING
+from reports.comparison_page import comparison_page
+from reports.page import check_replaceable, write_page
+from reports.run_page import run_metrics, run_page
+from reports.sweep_page import sweep_page
 
 PAGE, COMPARISON = "report.html", "report_compare.html"
 Track = Callable[[tuple], Iterable]
@@ -19,13 +23,13 @@ def write_report(folder: Path, out: Path | None = None, track: Track = iter) -> 
     `track` shows progress over what it is given. Raises UserError for a folder that is neither, for damaged files, and where
     something else than an earlier report would be replaced.
     """
-    page = out or folder / PAGE
+    path = out or folder / PAGE
     if not is_sweep(folder) and not is_run(folder):
         raise UserError(f"{folder}: neither a run's folder (config.yaml) nor a sweep's (sweep.json)")
-    check_replaceable(page)
+    check_replaceable(path)
     if is_sweep(folder):
-        return write_page(page, render(**sweep_page(read_sweep(folder, list(TRAINING), track))))
-    return write_page(page, render(**run_page(read_run(folder, run_metrics))))
+        return write_page(path, sweep_page(read_sweep(folder, TRAINING, track)))
+    return write_page(path, run_page(read_run(folder, run_metrics)))
 
 
 def write_comparison(a: Path, b: Path, out: Path | None = None) -> Path:
@@ -33,15 +37,12 @@ def write_comparison(a: Path, b: Path, out: Path | None = None) -> Path:
 
     Raises UserError as `write_report` does.
     """
-    page = out or a.parent / COMPARISON
+    path = out or a.parent / COMPARISON
     for folder in (a, b):
         if not is_run(folder):
             raise UserError(f"{folder}: not a run's folder (no config.yaml); two folders are compared when both are runs'")
-    check_replaceable(page)
+    check_replaceable(path)
     first, second = (read_run(folder, lambda _: TRAINING) for folder in (a, b))
-    steps, samples = ([_rows(folder, name) for folder in (a, b)] for name in ("metrics.jsonl", "samples.jsonl"))
-    return write_page(page, render(**comparison_page(first, second, steps, samples)))
-
-
-def _rows(folder: Path, name: str) -> list[Row]:
-    return read_whole_rows(folder / name, read_status(folder)["state"] == "running")
+    running = {folder: read_status(folder)["state"] == RUNNING for folder in (a, b)}
+    steps, samples = ([read_rows(folder, name, running[folder]) for folder in (a, b)] for name in (METRICS, SAMPLES))
+    return write_page(path, comparison_page(first, second, steps, samples))

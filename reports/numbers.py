@@ -1,21 +1,26 @@
 """Numbers for pictures: curves thinned out to what a screen can show, and bands over the seeds of a configuration.
 
-A value that was not computed is None and takes no part in a mean; where there is none at all there is a gap.
+A value that was not computed is NaN in a frame and absent from a chart's row: it takes no part in a mean, and makes a gap.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from records.figures import task_reward
-from records.reader import RunFiles
+from records.names import BASE, as_trained
+from records.reader import Row, RunFiles, by_configuration
+from reports.tables import ordered, setting_text
 
 POINTS = 100  # of a curve, and half as many where there are hundreds of curves
 MANY_RUNS = 50
-WINDOW = 20  # steps that "at the end of training" means
-MODES = ("both", "policy", "retain_only", "forget_only", "base")
-Curve = dict[float, float]  # by step
+Frame = Any  # a pandas table or column, whose own annotations are unions of all that it might be
+
+
+def points_of(runs: Sequence[RunFiles]) -> int:
+    return POINTS if len(runs) <= MANY_RUNS else POINTS // 2
 
 
 def bin_width(steps: Iterable[int], points: int = POINTS) -> int:
@@ -24,141 +29,114 @@ def bin_width(steps: Iterable[int], points: int = POINTS) -> int:
     return math.ceil((max(distinct) - min(distinct) + 1) / points) if len(distinct) > points else 1
 
 
-def points_of(runs: Sequence[RunFiles]) -> int:
-    return POINTS if len(runs) <= MANY_RUNS else POINTS // 2
-
-
-def places(steps: Iterable[int], points: int = POINTS) -> dict[int, float]:
+def places(steps: Frame, points: int = POINTS) -> Frame:
     """Where each step is drawn: at itself, or where steps are drawn together in the middle of their bin."""
-    distinct = sorted(set(steps))
-    if not distinct:
-        return {}
-    width, first = bin_width(distinct, points), distinct[0]
-    return {step: first + (step - first) // width * width + (width - 1) / 2 for step in distinct}
+    width, first = bin_width(steps, points), steps.min()
+    return first + (steps - first) // width * width + (width - 1) / 2
 
 
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def grouped(steps: Iterable[int], values: Iterable[float | None], where: Mapping[int, float]) -> dict[float, list[float]]:
-    """The values that there are, by the place that they are drawn at."""
-    groups: dict[float, list[float]] = defaultdict(list)
-    for step, value in zip(steps, values, strict=True):
-        if value is not None:
-            groups[where[step]].append(value)
-    return groups
-
-
-def thinned(steps: Iterable[int], values: Iterable[float | None], where: Mapping[int, float]) -> Curve:
-    return {place: mean(group) for place, group in grouped(steps, values, where).items()}
-
-
-def short(value: float) -> float:
+def rounded(value: float) -> float:
     """Four significant digits are more than a picture shows."""
     return float(f"{value:.4g}")
 
 
-def point(key: Any, values: Sequence[float]) -> dict[str, float]:
-    """A mean, y, and where there are several values their smallest and largest, l and h."""
-    if len(values) < 2:
-        return {f"y{key}": short(value) for value in values}
-    return {f"y{key}": short(mean(values)), f"l{key}": short(min(values)), f"h{key}": short(max(values))}
+def chart_rows(frame: Frame) -> list[Row]:
+    return [{name: value for name, value in row.items() if value == value} for row in frame.to_dict("records")]
 
 
-def band_rows(series: Sequence[Sequence[Curve]], **same: Any) -> list[dict[str, Any]]:
-    """Rows x, y0, l0, h0, y1, ...: each of `series` is one quantity, as one curve a seed."""
-    every = sorted({place for curves in series for curve in curves for place in curve})
-    rows = []
-    for place in every:
-        row = same | {"x": place}
-        for i, curves in enumerate(series):
-            row |= point(i, [curve[place] for curve in curves if place in curve])
-        rows.append(row)
-    return rows
+def lettered(frame: Frame, letters: str) -> Frame:
+    """With its columns named y0, y1, ..., and the same again for each further letter."""
+    return frame.set_axis([f"{letter}{i}" for letter in letters for i in range(frame.shape[1] // len(letters))], axis=1)
 
 
-def seed_rows(series: Sequence[Sequence[Curve]], seeds: Sequence[int], **same: Any) -> list[dict[str, Any]]:
-    """As `band_rows` over all seeds, then each seed's own curves, with its number as s."""
-    rows = band_rows(series, **same)
-    for i, seed in enumerate(seeds):
-        rows += band_rows([[curves[i]] for curves in series], **same, s=seed)
-    return rows
+def band_rows(frame: Frame, names: Sequence[str], keys: Sequence[str]) -> list[Row]:
+    """One row for each value of `keys`: y0 is the mean of the first of `names`, y1 of the next, ...
 
-
-def configurations(runs: Sequence[RunFiles]) -> dict[str, list[RunFiles]]:
-    """Runs that differ in nothing but the seed, by their label, in the plan's order."""
-    found: dict[str, list[RunFiles]] = {}
-    for run in runs:
-        found.setdefault(run.configuration, []).append(run)
-    return found
-
-
-def training_rows(runs: Sequence[RunFiles], names: Sequence[str], seeds: Mapping[str, int]) -> list[dict[str, Any]]:
-    """One row a configuration (c) and place (x), and again for each seed (s): y0 is the first of `names`, y1 the next."""
-    where = places((step for run in runs for step in run.metrics.get("step", [])), points_of(runs))
-    rows = []
-    for c, group in enumerate(configurations(runs).values()):
-        series = [[_metric(run, name, where) for run in group] for name in names]
-        rows += seed_rows(series, [seeds[run.name] for run in group], c=c)
-    return rows
-
-
-def _metric(run: RunFiles, name: str, where: Mapping[int, float]) -> Curve:
-    return thinned(run.metrics["step"], run.metrics[name], where) if name in run.metrics else {}
-
-
-def mode_rows(runs: Sequence[RunFiles], names: Sequence[str], seeds: Mapping[str, int]) -> list[dict[str, Any]]:
-    """As `training_rows`, of the evaluations during training, for each mode (m); `policy` counts as `both`."""
-    where = places(row["step"] for run in runs for row in run.evaluations)
-    rows = []
-    for c, group in enumerate(configurations(runs).values()):
-        for mode in ("both", "retain_only", "forget_only"):
-            series = [[_evaluated(run, mode, name, where) for run in group] for name in names]
-            rows += seed_rows(series, [seeds[run.name] for run in group], c=c, m=mode)
-    return rows
-
-
-def _evaluated(run: RunFiles, mode: str, name: str, where: Mapping[int, float]) -> Curve:
-    rows = [row for row in run.evaluations if as_trained(row["mode"]) == mode]
-    return thinned([row["step"] for row in rows], [row[name] for row in rows], where)
-
-
-def as_trained(mode: str) -> str:
-    """A policy without retain and forget stands where both adapters are on."""
-    return "both" if mode == "policy" else mode
-
-
-def end_rows(runs: Sequence[RunFiles], seeds: Mapping[str, int]) -> list[dict[str, Any]]:
-    """One row a configuration and mode of the final evaluation, and again for each seed (s).
-
-    x is the hack rate, `task` the task reward, `reward` and `rewards/NAME` what they are in evaluation.json.
+    Where there are several values l0 and h0 are the smallest and the largest.
     """
-    rows = []
-    for c, group in enumerate(configurations(runs).values()):
-        for mode in ("both", "retain_only", "forget_only", "base"):
-            ends = [end for run in group if (end := _end(run, mode))]
-            if ends:
-                rows.append(_mean_row(ends) | {"c": c, "m": mode, "n": len(ends)})
-            rows += [end | {"c": c, "m": mode, "s": seeds[run.name]} for run in group if (end := _end(run, mode))]
-    return rows
+    groups = frame.groupby([*keys])[[*names]]
+    several = groups.count() > 1
+    bands = pd.concat([groups.mean(), groups.min().where(several), groups.max().where(several)], axis=1)
+    return chart_rows(lettered(bands, "ylh").dropna(how="all").map(rounded).reset_index())
 
 
-def _end(run: RunFiles, mode: str) -> dict[str, float]:
-    figures = next((figures for name, figures in run.final.items() if as_trained(name) == mode), None)
-    if figures is None or figures.get("hacked") is None:
-        return {}
+def seed_rows(frame: Frame, names: Sequence[str], keys: Sequence[str]) -> list[Row]:
+    """Bands over all seeds at each place (x), then each seed's own curve, with its number (s); both for each of `keys`."""
+    seeds = frame.groupby([*keys, "s", "x"], as_index=False)[[*names]].mean()
+    return [*band_rows(seeds, names, [*keys, "x"]), *band_rows(seeds, names, [*keys, "s", "x"])]
+
+
+def seeds_of(runs: Sequence[RunFiles]) -> list[Any]:
+    return ordered([run.seed for run in runs])
+
+
+def run_numbers(runs: Sequence[RunFiles]) -> list[dict[str, int]]:
+    """Of each run the number of its configuration (c) and of its seed (s), from 0."""
+    groups, seeds = list(by_configuration(runs)), [setting_text(seed) for seed in seeds_of(runs)]
+    return [{"c": groups.index(run.configuration), "s": seeds.index(setting_text(run.seed))} for run in runs]
+
+
+def stacked(runs: Sequence[RunFiles], tables: Sequence[Any], names: Sequence[str], *texts: str) -> Frame:
+    """The runs' `tables` under one another: `run_numbers`, the step, the figures `names`, and columns of text."""
+    columns = ["step", *names, *texts, "c", "s"]
+    numbered = zip(tables, run_numbers(runs), strict=True)
+    frames = [pd.DataFrame(table, columns=columns).assign(**numbers) for table, numbers in numbered]
+    frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
+    return frame.astype(dict.fromkeys(["step", *names], float) | {"c": int, "s": int})
+
+
+def training_rows(runs: Sequence[RunFiles], names: Sequence[str]) -> list[Row]:
+    """`seed_rows` of the columns `names` of metrics.jsonl, by configuration (c)."""
+    frame = stacked(runs, [run.metrics for run in runs], names)
+    return seed_rows(frame.assign(x=places(frame["step"], points_of(runs))), names, ["c"])
+
+
+def mode_rows(runs: Sequence[RunFiles], names: Sequence[str]) -> list[Row]:
+    """As `training_rows`, of the evaluations during training, for each mode but the base (m); `policy` counts as `both`."""
+    frame = stacked(runs, [run.evaluations for run in runs], names, "mode")
+    frame = frame.assign(x=places(frame["step"]), m=frame["mode"].map(as_trained))
+    return seed_rows(frame[frame["m"] != BASE], names, ["c", "m"])
+
+
+def end_rows(runs: Sequence[RunFiles]) -> list[Row]:
+    """One row a configuration (c) and mode (m) of the final evaluation, n seeds, and again for each seed (s).
+
+    x is the hack rate, `task` the task reward, `reward` and `rewards/NAME` what they are in evaluation.json. A mode without a
+    hack rate has none.
+    """
+    ends = [
+        {**numbers, "m": as_trained(mode), **_end(run, figures)}
+        for run, numbers in zip(runs, run_numbers(runs), strict=True)
+        for mode, figures in run.final.items()
+        if figures.get("hacked") is not None
+    ]
+    if not ends:
+        return []
+    frame: Frame = pd.DataFrame(ends)
+    groups = frame.drop(columns="s").groupby(["c", "m"])
+    means = groups.mean().map(rounded).assign(n=groups.size())
+    return [*chart_rows(means.reset_index()), *chart_rows(frame)]
+
+
+def _end(run: RunFiles, figures: Row) -> Row:
     numbers = {"x": figures["hacked"], "task": task_reward(run.made_of, figures), "reward": figures["reward"]}
-    numbers |= {n: v for n, v in figures.items() if n.startswith("rewards/") and not n.endswith("/interval")}
-    return {name: short(value) for name, value in numbers.items() if value is not None}
+    numbers |= {name: v for name, v in figures.items() if name.startswith("rewards/") and not name.endswith("/interval")}
+    return {name: rounded(value) for name, value in numbers.items() if value is not None}
 
 
-def _mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: short(mean([row[name] for row in rows if name in row])) for name in names}
+def metric_frame(run: RunFiles, names: Sequence[str]) -> Frame:
+    return pd.DataFrame(run.metrics, columns=["step", *names]).astype(float)
 
 
-def at_the_end(run: RunFiles, name: str) -> float | None:
-    """Mean of the last `WINDOW` steps so far, as summary.json has it."""
-    values = [value for value in run.metrics.get(name, [])[-WINDOW:] if value is not None]
-    return mean(values) if values else None
+def run_rows(run: RunFiles, names: Sequence[str]) -> list[Row]:
+    """A run's own curves: `band_rows` of the steps that are drawn at one place (x)."""
+    return band_rows(metric_frame(run, names).assign(x=lambda frame: places(frame["step"])), names, ["x"])
+
+
+def paired_rows(runs: Mapping[str, RunFiles], names: Sequence[str]) -> list[Row]:
+    """Of two runs by name: the means of each (r) at every place (x), and the second's less the first's (d0, d1, ...)."""
+    frame: Frame = pd.concat([metric_frame(run, names).assign(r=r) for r, run in runs.items()])
+    frame = frame.assign(x=places(frame["step"]))
+    first, second = (frame[frame["r"] == r].groupby("x")[[*names]].mean() for r in runs)
+    curves = [lettered(means, "y").assign(r=r) for r, means in zip(runs, (first, second), strict=True)]
+    return [row for table in (*curves, lettered(second - first, "d")) for row in chart_rows(table.reset_index())]
