@@ -1,10 +1,16 @@
 """A finished run, afterwards: `uv run evaluate.py --model_path output/RUN/checkpoint-200`, or `evaluate.py export ...`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
 
-from configs.afterwards import EvaluateOptions, ExportOptions, check
-from configs.cli import parse, run_main
+from pydantic import Field
+
+from configs.cli import options_named, parse, run_main, split_at_commas
+from configs.errors import UserError
+from configs.resolve import require
+from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, settings
 
 DESCRIPTION = """Evaluate a checkpoint, its adapters on and off. Writes evaluation.json, its samples and evaluation.png there.
 
@@ -16,19 +22,80 @@ EXPORT_DESCRIPTION = """Write a checkpoint's model as a new folder that transfor
 Example: uv run evaluate.py export --model_path output/RUN/checkpoint-200 --mode retain_only --out exported"""
 
 
+@settings()
+class EvaluateOptions:
+    model_path: Path
+    """A run's checkpoint: output/RUN/checkpoint-STEP."""
+    n_samples: AtLeastOne = 64
+    """Completions in each mode, one for each evaluation prompt, then again from the first."""
+    eval_rewards: str = ""
+    """Further rewards of the same completions: NAME,NAME(PARAM=VALUE),..."""
+    routing_eval: bool = True
+    """All modes; without, the policy as it was trained and the base."""
+    temperature: NotNegative | None = None
+    """0 takes the likeliest token; by default as in training."""
+    top_k: NotNegativeInt = 0
+    """Sample from the k likeliest tokens; 0 is off."""
+    top_p: Annotated[float, Field(gt=0, le=1, description="must be above 0 and at most 1")] = 1.0
+    """Sample from the fewest tokens that hold this probability; 1 is off."""
+    show: NotNegativeInt = 3
+    """Samples to print, modes side by side; at most n_samples."""
+    prompt: str | None = None
+    """Only print what each mode says to this; writes nothing."""
+    device: str = "auto"
+    """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
+
+
+@settings()
+class ExportOptions:
+    model_path: Path
+    """A run's checkpoint: output/RUN/checkpoint-STEP."""
+    out: Path
+    """The folder to write; it must not exist."""
+    mode: Literal["both", "retain_only", "forget_only", "policy"] | None = None
+    """Which adapters; by default as trained (both, or policy where there is no retain and forget)."""
+    format: Literal["hf", "peft"] = "hf"
+    """hf: one model, adapters merged. peft: base/ and one folder for each adapter."""
+
+
+def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> None:
+    """Raises UserError for options without effect among those named, whatever their values, and for a reward given twice."""
+    inert = {name: "--temperature 0" for name in ("top_k", "top_p") if options.temperature == 0}
+    inert |= {name: "--prompt" for name in ("n_samples", "eval_rewards", "show") if options.prompt is not None}
+    for name in sorted(inert.keys() & {*named}):
+        raise UserError(f"--{name} {getattr(options, name)}: has no effect with {inert[name]}")
+    calls = split_at_commas(options.eval_rewards)
+    once = all(calls) and len({*calls}) == len(calls)
+    require(once, "eval_rewards", options.eval_rewards, "must name each reward once, with commas between them")
+
+
 def evaluate(words: Sequence[str]) -> None:
     options = parse(EvaluateOptions, words, DESCRIPTION, "evaluate.py")
-    check(options)
-    from runs.reevaluation import evaluate_checkpoint, say_modes  # after parsing, so that typing errors answer at once
+    refuse_contradictions(options, options_named(words))
+    from reports.run_charts import write_modes_picture
+    from runs import reevaluation  # after parsing, so that typing errors answer at once
+    from runs.restore import load_run
 
-    say_modes(options) if options.prompt is not None else evaluate_checkpoint(options)
+    run = load_run(options.model_path, options.device, keep_base=True)
+    reevaluation.sample_differently(run, options.temperature, options.top_k, options.top_p)
+    modes = reevaluation.chosen_modes(run, options.routing_eval)
+    if options.prompt is not None:
+        print("\n".join(reevaluation.replies(run, modes, options.prompt)))
+        return
+    calls = split_at_commas(options.eval_rewards)
+    reevaluation.evaluate_checkpoint(
+        run, options.model_path, modes, options.n_samples, calls, options.show, draw=write_modes_picture
+    )
 
 
 def export(words: Sequence[str]) -> None:
     options = parse(ExportOptions, words, EXPORT_DESCRIPTION, "evaluate.py export")
-    from runs.export import export_checkpoint
+    from runs.export import check_out_is_free, export_run
+    from runs.restore import load_run
 
-    export_checkpoint(options)
+    check_out_is_free(options.out)
+    export_run(load_run(options.model_path, "cpu"), options.mode, options.format, options.out)
+    print(options.out)
 
 
 def main(words: Sequence[str] | None = None) -> int:

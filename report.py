@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from configs.afterwards import ReportOptions
+import tyro
+
 from configs.cli import parse, run_main
 from configs.errors import UserError
 
@@ -11,6 +15,14 @@ DESCRIPTION = """Write one page about a sweep, a run (also while it trains), or 
 
 Example: uv run report.py output/RUN
 Example: uv run report.py output/RUN_A output/RUN_B --out compared.html"""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER]")]
+    """A sweep's folder or a run's; two runs' are compared."""
+    out: Path | None = None
+    """The page to write; by default FOLDER/report.html, and for two runs report_compare.html beside the first."""
 
 
 def report(words: Sequence[str]) -> None:

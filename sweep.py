@@ -2,21 +2,30 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
-from rich.console import Console
+import tyro
 
-from configs.cli import run_main
+from configs.baselines import BASELINES
+from configs.cli import ExperimentOptions, options_named, parse_with_config, run_main
 from configs.errors import UserError
-from configs.sweep import SweepOptions, read_sweep
-from envs.binding import folder_of, prepare
+from configs.resolve import flatten
+from configs.settings import AtLeastOne, NotNegativeInt, settings
+from configs.sweep import Sweep, load_sweep
+from configs.sweep_words import sweep_from_words
+from envs.prepare import folder_of, prepare
+from records.reader import read_sweep
+from records.text import text_of
+from sweeps.backends.backend import ScheduleOptions, check_schedule
 from sweeps.backends.devices import gpus
-from sweeps.backends.local import cores, needs_gpu
-from sweeps.dry_run import Slots, StepTime, estimate, measured_step_time, show_runs, slots_line
-from sweeps.plan import Plan, PlannedRun, make_folder, make_plan, strangers, write_plan
-from sweeps.schedule import Outcome, ScheduleOptions, check, only_sweep_in, run_plan, state_before
-from sweeps.summary import sample_lines, summarize_sweep, summary_table, write_summary
+from sweeps.backends.local import cores, cpu_slots, needs_gpu
+from sweeps.dry_run import Slots, StepTime, estimate, measured_step_time, runs_table, slots_line
+from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.plan_files import make_folder, strangers, write_plan
+from sweeps.schedule import Outcome, only_sweep_in, run_plan, state_before
 
 DESCRIPTION = """Run a grid of experiments, and their controls, and sum them up.
 
@@ -30,17 +39,60 @@ The same command again goes on where it was interrupted."""
 LAUNCH = Path(__file__).resolve().with_name("launch.py")
 FAILED, STOPPED = 1, 130
 
+# NAME=VALUE words after an option that may be given several times
+Words = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
+
+
+@settings()
+class SweepOptions(ExperimentOptions):
+    file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[FILE.py]")] = None
+    """A Python file that builds a Sweep: its base, its grid, its baselines."""
+    grid: Annotated[Words, tyro.conf.arg(metavar="NAME=VALUE,VALUE ...")] = ()
+    """What varies: any of the settings below, by its dotted name, with all values of each. Every combination is a run."""
+    fixed: Annotated[Words, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """What all runs have in common; the same as --NAME VALUE."""
+    name: str | None = None
+    """The sweep's folder in output_dir; by default made of what is varied, so that the same command finds it again."""
+    baselines: bool = False
+    """Add the controls of each routed run: unrouted, lora, filter, reward_penalty."""
+    jobs: AtLeastOne | None = None
+    """Runs at once on the CPU; by default as many as there are cores, or runs."""
+    per_gpu: AtLeastOne = 1
+    """Runs at once on each GPU."""
+    mps: Literal["start", "require", "ignore"] | None = None
+    """CUDA's Multi-Process Service for several runs on a GPU; by default it is looked for, and said when it is missing."""
+    backend: Literal["local", "ray"] = "local"
+    """Where runs go: this machine, or a Ray cluster."""
+    address: str | None = None
+    """Of the Ray cluster."""
+    retries: NotNegativeInt = 1
+    """How often a run that failed is tried again."""
+    dry_run: bool = False
+    """Only list the runs and estimate their time."""
+
+
+def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
+    """What a command line asks for. Raises UserError."""
+    options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py")
+    file = Sweep()
+    if options.file is not None:
+        file = load_sweep(options.file)
+        options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py", SweepOptions(file.base))
+    named = options_named(words) & flatten(file.base).keys()
+    planned = sweep_from_words(file, str(options.file), options.experiment, options.grid, options.fixed, named)
+    return options, replace(planned, baselines=tuple(BASELINES) if options.baselines else planned.baselines)
+
 
 def sweep(words: Sequence[str]) -> int:
-    options, asked = read_sweep(words or ["--help"], DESCRIPTION)
-    found = gpus()
-    plan = make_plan(asked, partial(prepare, cuda_available=bool(found)), folder_of, options.name)
+    options, planned = parse_options(words or ["--help"])
+    devices = gpus()
+    plan = make_plan(planned, partial(prepare, cuda_available=bool(devices)), folder_of, options.name)
     o = options
     schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries)
-    check(plan, schedule)
-    check_effects(options, {run.experiment.device for run in plan.runs}, asked.base.device)
+    check_schedule(plan, schedule)
+    check_effects(options, {run.experiment.device for run in plan.runs}, planned.base.device)
     if options.dry_run:
-        dry_run(plan, schedule, found)
+        dry_run(plan, schedule, devices)
         return 0
     make_folder(plan)
     with only_sweep_in(plan.folder):  # whose plan stays as it is
@@ -57,43 +109,45 @@ def sweep(words: Sequence[str]) -> int:
     return STOPPED if outcome.interrupted else FAILED if outcome.failed else 0
 
 
-def check_effects(options: SweepOptions, devices: set[str], asked: str) -> None:
+def check_effects(options: SweepOptions, devices: set[str], device: str) -> None:
     """Raises UserError for settings of devices that no run uses; a GPU's, where there is none, may stay."""
     on_gpu, on_cpu = any(device != "cpu" for device in devices), "cpu" in devices
-    if options.per_gpu != 1 and not on_gpu and asked != "auto":
-        raise UserError(f"--per_gpu {options.per_gpu}: has no effect with --device {asked}")
+    if options.per_gpu != 1 and not on_gpu and device != "auto":
+        raise UserError(f"--per_gpu {options.per_gpu}: has no effect with --device {device}")
     if options.per_gpu != 1 and not on_gpu:
         say(f"no GPU here: --per_gpu {options.per_gpu} is not used, runs go to the CPU")
     if options.jobs is not None and not on_cpu:
         raise UserError(f"--jobs {options.jobs}: has no effect: all runs go to a GPU; see --per_gpu")
 
 
-def dry_run(plan: Plan, schedule: ScheduleOptions, found: list[str]) -> None:
+def dry_run(plan: Plan, schedule: ScheduleOptions, devices: list[str]) -> None:
     """Lists the plan's runs with an estimate of their time; writes nothing."""
     states = {run.name: "finished" if state_before(plan, run) == "skipped" else "to run" for run in plan.runs}
     on_cpu = sum(not needs_gpu(run) for run in plan.runs)
-    slots = Slots(schedule.jobs or max(1, min(cores(), on_cpu)), tuple(found), schedule.per_gpu)
-    console = Console()
-    show_runs(plan, states, console)
-    print(f"\n{plan.folder}")
-    print(
-        slots_line(plan, slots) if schedule.backend == "local" else f"{len(plan.runs)} runs, as many at once as Ray has room for"
-    )
+    slots = Slots(cpu_slots(schedule.jobs, on_cpu), tuple(devices), schedule.per_gpu)
+    local = schedule.backend == "local"
+    room = slots_line(plan, slots) if local else f"{len(plan.runs)} runs, as many at once as Ray has room for"
+    print(f"{text_of(runs_table(plan, states))}\n\n{plan.folder}\n{room}")
 
     def measure(run: PlannedRun) -> StepTime | str:
         say(f"no run to go by: three steps of {run.name} are measured")
         return measured_step_time(run, launch=LAUNCH, threads=max(1, cores() // slots.of(run)))
 
-    print("\n".join(estimate(plan, states, slots if schedule.backend == "local" else None, measure)))
+    print("\n".join(estimate(plan, states, slots if local else None, measure)))
 
 
 def sum_up(plan: Plan) -> None:
     """The summary, samples and the report of whatever has been run."""
-    from reports import write_report  # here, because it takes as long to import as all the rest
+    from reports import write_report  # here, because they take as long to import as all the rest
+    from sweeps.answer import answers
+    from sweeps.summary import summarize_sweep, write_summary
+    from sweeps.summary_text import answer_text, sample_lines, summary_table
 
-    summary = summarize_sweep(plan)
+    swept = read_sweep(plan.folder, damaged_fail=True)
+    summary, answered = summarize_sweep(swept), answers(swept)
     write_summary(plan.folder, summary)
-    print("\n".join(["", *sample_lines(plan), "", summary_table(summary), "", str(plan.folder)]))
+    answer = ["", answer_text(answered)] if answered else []
+    print("\n".join(["", *sample_lines(swept), "", summary_table(summary), *answer, "", str(plan.folder)]))
     try:
         print(write_report(plan.folder))
     except UserError as error:  # the runs' own files are at fault; what the sweep did is told by its exit code

@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from configs.naming import config_hash
-from grpo.run import Run, adapter_spec, trained_groups
+from grpo.run import Run, trained_groups
 from models.loading import save_pretrained
+from records import files
 from records.folder import RunFolder, write_json
-from routing.adapters import AdapterSpec, spec_from_dict
+from routing.spec import AdapterSpec, spec_from_dict
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a tensor
 
@@ -41,16 +42,16 @@ def optimizer_tensors(run: Run) -> dict[str, Tensor]:
 
 def save_checkpoint(run: Run, run_folder: RunFolder) -> Path:
     """Writes beside its final name and renames, so that a folder named checkpoint-STEP is whole."""
-    final = run_folder.path / f"checkpoint-{run.step}"
-    folder = run_folder.path / f"checkpoint-{run.step}.tmp"
+    final = run_folder.path / f"{files.CHECKPOINT}{run.step}"
+    folder = run_folder.path / f"{final.name}.tmp"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    if run.config.adapter.kind == "none":
+    if run.config.adapter is None:
         save_pretrained(run.policy, run.tokenizer, folder)
     else:
         save_file({name: p.detach().cpu() for name, p in trained_tensors(run).items()}, folder / "adapter.safetensors")
         base = {"base_model": run.config.model, "base_fingerprint": run.fingerprint}
-        write_json(folder / "adapter.json", adapter_spec(run.config).to_dict() | base)
+        write_json(folder / "adapter.json", run.config.adapter.to_dict() | base)
     save_file({name: value.cpu() for name, value in optimizer_tensors(run).items()}, folder / "optimizer.safetensors")
     trainer = {"step": run.step, "config_hash": config_hash(run.config), "lines": run_folder.sync()}
     write_json(folder / "trainer.json", trainer)
@@ -70,20 +71,17 @@ def load_checkpoint(run: Run, folder: Path) -> None:
     """
     trainer = read_trainer(folder)
     if trainer["config_hash"] != config_hash(run.config):
-        raise CheckpointError(
-            f"{folder}: of a run with other settings (hash {trainer['config_hash']}, not {config_hash(run.config)})"
-        )
-    if run.config.adapter.kind == "none":
+        hashes = f"hash {trainer['config_hash']}, not {config_hash(run.config)}"
+        raise CheckpointError(f"{folder}: of a run with other settings ({hashes})")
+    if (adapter := run.config.adapter) is None:
         load_tensors(trained_tensors(run), folder / "model.safetensors")
     else:
-        described = read_json(
-            folder / "adapter.json", set(adapter_spec(run.config).to_dict()) | {"base_model", "base_fingerprint"}
-        )
+        described = read_json(folder / "adapter.json", set(adapter.to_dict()) | {"base_model", "base_fingerprint"})
         if described.pop("base_fingerprint") != run.fingerprint:
             raise CheckpointError(f"{folder}: its adapters belong to other base weights than {run.config.model}")
         if (base := described.pop("base_model")) != run.config.model:
             raise CheckpointError(f"{folder}: its adapters belong to the base model {base}, not {run.config.model}")
-        check_spec(described, adapter_spec(run.config), folder)
+        check_spec(described, adapter, folder)
         load_tensors(trained_tensors(run), folder / "adapter.safetensors")
     load_moments(run, folder / "optimizer.safetensors")
     run.step = trainer["step"]
@@ -115,8 +113,8 @@ def read_json(file: Path, keys: set[str]) -> dict[str, Any]:
         raise CheckpointError(f"{file}: cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file}: must be an object, not {type(values).__name__}")
-    if set(values) != keys:
-        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(set(values) ^ keys))}")
+    if wrong := values.keys() ^ keys:
+        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(wrong))}")
     return values
 
 
@@ -150,9 +148,9 @@ def load_moments(run: Run, file: Path) -> None:
 
 def check_tensors(file: Path, saved: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     """Raises CheckpointError unless names, shapes and dtypes are those of `expected`."""
-    if set(saved) != set(expected):
-        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(set(saved) ^ set(expected)))}")
+    if wrong := saved.keys() ^ expected.keys():
+        raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(wrong))}")
     for name, like in expected.items():
-        if saved[name].shape != like.shape or saved[name].dtype != like.dtype:
-            found, wanted = (f"{tensor.dtype} {list(tensor.shape)}" for tensor in (saved[name], like))
-            raise CheckpointError(f"{file}: {name} is {found}, not {wanted}")
+        actual, wanted = (f"{tensor.dtype} {list(tensor.shape)}" for tensor in (saved[name], like))
+        if actual != wanted:
+            raise CheckpointError(f"{file}: {name} is {actual}, not {wanted}")

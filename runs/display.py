@@ -1,46 +1,45 @@
-"""What an evaluation says on the screen, beside its table of metrics."""
+"""What an evaluation says on the screen, and its table in train.log."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from configs.errors import UserError
-from records.figures import cell
-from records.folder import read_rows
+from records import files
+from records.figures import WINDOW, cell, cell_with_interval, window_means
+from records.rows import read_rows
+from records.text import plain_table, text_of
 from runs.evaluation import ModeEvaluation
 from runs.reporting import one_line
-from runs.summary import WINDOW, window_mean
 
+EVALUATED = ("reward", "hacked", "detected", "unique", "jaccard", "finished", "mean_length", "nll_base", "kl_to_base")
 HISTORY = ("reward", "kl", "routing/hacked", "routing/detected")
+
+
+def evaluation_table(evaluations: Mapping[str, ModeEvaluation], step: int) -> str:
+    """Aligned text; "–" stands for what could not be computed."""
+    table = plain_table("mode", numbers=EVALUATED)
+    for mode, evaluation in evaluations.items():
+        table.add_row(mode, *(cell(evaluation.metrics[name]) for name in EVALUATED))
+    return f"[Evaluation @ {step}]\n{text_of(table)}"
 
 
 def rewards_table(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
     """Further rewards by mode: the mean with its interval, and the hack rate by the reward's own predicate."""
-    width = max(len(name) for name in ("further rewards", *names)) + 2
-    lines = [f"{'further rewards':<{width}}" + "".join(f"{mode:>22}" for mode in rows)]
+    table = plain_table("further rewards", numbers=[*rows])
     for name in names:
-        key = f"eval_rewards/{name}"
-        means = "".join(f"{with_interval(row, key):>22}" for row in rows.values())
-        hacked = "".join(f"{with_interval(row, f'{key}/hacked'):>22}" for row in rows.values())
-        lines += [f"{name:<{width}}{means}", f"{'  hacked':<{width}}{hacked}"]
-    return "\n".join(lines)
+        for title, key in ((name, f"eval_rewards/{name}"), ("  hacked", f"eval_rewards/{name}/hacked")):
+            table.add_row(title, *(cell_with_interval(row[key], row.get(f"{key}/interval")) for row in rows.values()))
+    return text_of(table)
 
 
-def with_interval(row: Mapping[str, Any], name: str) -> str:
-    if row[name] is None:
-        return cell(None)
-    low, high = row[f"{name}/interval"]
-    return f"{row[name]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def stories_table(evaluations: Mapping[str, ModeEvaluation], count: int) -> Table:
+def samples_table(evaluations: Mapping[str, ModeEvaluation], count: int) -> Table:
     """The first completions, modes side by side; what was cut at the length limit ends with an ellipsis."""
-    table = Table(title="samples", show_lines=True)
-    for name in ("prompt", *evaluations):
-        table.add_column(name, ratio=1, overflow="fold")
+    heads = (Column(name, ratio=1, overflow="fold") for name in ("prompt", *evaluations))
+    table = Table(*heads, title="samples", show_lines=True)
     for row in list(zip(*(evaluation.completions for evaluation in evaluations.values()), strict=True))[:count]:
         texts = [one_line(completion.text) + ("" if completion.finished else " …") for completion in row]
         table.add_row(*map(Text, [one_line(row[0].prompt.text), *texts]))
@@ -49,12 +48,11 @@ def stories_table(evaluations: Mapping[str, ModeEvaluation], count: int) -> Tabl
 
 def training_history(run_folder: Path, step: int) -> dict[str, Any]:
     """Means of what training logged, over its first and its last steps before `step`. Raises UserError for damaged rows."""
+    rows = [row for row in read_rows(run_folder, files.METRICS) if row["step"] < step]
     try:
-        rows = [row for row in read_rows(run_folder, "metrics.jsonl") if row["step"] < step]
-        ends = {name: {"first": window_mean(rows[:WINDOW], name), "last": window_mean(rows[-WINDOW:], name)} for name in HISTORY}
+        return {"window": min(WINDOW, len(rows))} | window_means(rows, HISTORY)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run_folder / 'metrics.jsonl'}: not the rows of a run: {error!r}") from error
-    return {"window": min(WINDOW, len(rows))} | ends
+        raise UserError(f"{run_folder / files.METRICS}: not the rows of a run: {error!r}") from error
 
 
 def history_line(history: Mapping[str, Any], step: int) -> str:

@@ -3,8 +3,8 @@
 What can not be computed is None, never 0.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,17 +12,20 @@ import numpy as np
 import torch
 
 from configs.experiment import SamplingSettings
-from envs.rewards import BoundReward
-from envs.types import Audit, Completion, Prompt, Scores
+from envs.types import Audit, BoundReward, Completion, Prompt, Scores
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import generator, sample_uniforms
+from grpo.randomness import SampleKeys, generator
 from grpo.rollout import Rollout
-from grpo.run import BASE, MODES, Run, has_base, reference_model, scaled
+from grpo.run import Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
 from models.llama import Llama
-from records.figures import Number, cell, mean, share, where
+from records.figures import Number, mean, share, where
+from records.names import BASE
+from routing.adapters import scaled
+from routing.modes import MODES
 from runs.diversity import diversity, template_collapse
+from runs.samples import sample_rows
 
 ROWS_AT_ONCE = 256
 RESAMPLES = 1_000
@@ -56,16 +59,14 @@ def evaluate_modes(run: Run, modes: Sequence[str], count: int, base: ModeEvaluat
     evaluations = {mode: evaluate_mode(run, mode, prompts, generations) for mode in modes}
     base = evaluations.get(BASE, base)
     assert base is None or len(base.completions) == count, f"a base of {len(base.completions)} samples, not {count}"
-    for evaluation in evaluations.values():
-        collapse = None if base is None else template_collapse(evaluation.metrics, base.metrics)
-        evaluation.metrics["template_collapse"] = collapse
+    for figures in (evaluation.metrics for evaluation in evaluations.values()):
+        figures["template_collapse"] = None if base is None else template_collapse(figures, base.metrics)
     return evaluations
 
 
 def modes_of(run: Run) -> tuple[str, ...]:
     """The modes that can be evaluated: the base only where its weights are at hand."""
-    modes = MODES[str(run.config.adapter.kind)]
-    return tuple(mode for mode in modes if mode != BASE or has_base(run))
+    return tuple(mode for mode in MODES[run.config.adapter_kind] if mode != BASE or has_base(run))
 
 
 @torch.no_grad()
@@ -90,17 +91,21 @@ def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[
 
 def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> Rollout:
     settings = run.config.sampling
-    uniforms = sample_uniforms(
-        run.config.seed, "evaluation sample", 0, [p.index for p in prompts], generations, settings.max_completion_length
-    )
-    with ExitStack() as stack:
-        model: Llama = run.policy
-        scales = MODES[str(run.config.adapter.kind)][mode]
-        if scales:
-            stack.enter_context(scaled(run.policy, scales))
-        elif mode == BASE:
-            model = stack.enter_context(reference_model(run))
+    keys = SampleKeys(run.config.seed, 0, [prompt.index for prompt in prompts], generations)
+    uniforms = keys.uniforms("evaluation sample", settings.max_completion_length)  # [n, t]
+    with model_of_mode(run, mode) as model:
         return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, settings)
+
+
+@contextmanager
+def model_of_mode(run: Run, mode: str) -> Iterator[Llama]:
+    """The model before training, or the policy with the mode's scales where it has adapters."""
+    if mode == BASE:
+        with reference_model(run) as model:
+            yield model
+    else:
+        with scaled(run.policy, MODES[run.config.adapter_kind][mode] or None):
+            yield run.policy
 
 
 def samples_whole_distribution(settings: SamplingSettings) -> bool:
@@ -112,9 +117,7 @@ def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
     """Of the whole distribution at the sampling temperature; at 1 for greedy completions."""
     temperature = run.config.sampling.temperature or 1.0
     with reference_model(run) as base:
-        logprobs, _ = completion_logprobs(
-            base, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, temperature
-        )
+        logprobs, _ = completion_logprobs(base, rollout, temperature)
     return logprobs[rollout.mask].tolist()
 
 
@@ -125,9 +128,8 @@ def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) ->
     metrics["detected"] = share(detected)
     metrics["hacked"] = None if hacked is None else share(hacked)
     metrics["hacked_undetected"] = None if hacked is None else share(where(hacked, detected, wanted=False))
-    both = [h and d for h, d in zip(hacked, detected, strict=True)] if hacked is not None else []
-    metrics["detector_precision"] = sum(both) / sum(detected) if both and any(detected) else None
-    metrics["detector_recall"] = sum(both) / sum(hacked) if hacked and any(hacked) else None
+    metrics["detector_precision"] = None if hacked is None else share(where(hacked, detected))
+    metrics["detector_recall"] = None if hacked is None else share(where(detected, hacked))
     metrics["finished"] = share([completion.finished for completion in completions])
     metrics["mean_length"] = mean([len(completion.token_ids) + completion.finished for completion in completions])
     return metrics
@@ -164,31 +166,7 @@ def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> di
     return {f"eval_rewards/{reward.name}{name}": value for name, value in row.items()}
 
 
-def sample_rows(evaluation: ModeEvaluation) -> list[dict[str, Any]]:
+def mode_sample_rows(evaluation: ModeEvaluation) -> list[dict[str, Any]]:
     """One row a completion; row i of every mode has the same prompt and key."""
-    hacked = evaluation.audit.hacked or [None] * len(evaluation.completions)
-    return [
-        {
-            "mode": evaluation.mode,
-            "prompt_index": completion.prompt.index,
-            "prompt": completion.prompt.text,
-            "completion": completion.text,
-            "reward": evaluation.scores.rewards[i],
-            "components": {name: values[i] for name, values in evaluation.scores.components.items()},
-            "detected": evaluation.scores.detected[i],
-            "hacked": hacked[i],
-            "finished": completion.finished,
-        }
-        for i, completion in enumerate(evaluation.completions)
-    ]
-
-
-TABLE = ("reward", "hacked", "detected", "unique", "jaccard", "finished", "mean_length", "nll_base", "kl_to_base")
-
-
-def table(evaluations: dict[str, ModeEvaluation], step: int) -> str:
-    """Aligned text; "–" stands for what could not be computed."""
-    lines = [f"[Evaluation @ {step}]", f"{'mode':<12}" + "".join(f"{name:>13}" for name in TABLE)]
-    for mode, evaluation in evaluations.items():
-        lines.append(f"{mode:<12}" + "".join(f"{cell(evaluation.metrics[name]):>13}" for name in TABLE))
-    return "\n".join(lines)
+    mode = [evaluation.mode] * len(evaluation.completions)
+    return sample_rows(evaluation.completions, evaluation.scores, evaluation.audit, mode=mode)

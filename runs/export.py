@@ -8,23 +8,16 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from configs.afterwards import ExportOptions
 from configs.errors import UserError
-from grpo.run import BASE, MODES, Run, adapter_spec
+from grpo.run import Run
 from models.llama import Llama
 from models.loading import save_pretrained
 from records.folder import write_json
 from routing.adapters import adapter_parameters, merge_adapters
-from runs.restore import load_run
+from routing.modes import BASE, MODES
 
 
-def export_checkpoint(options: ExportOptions) -> None:
-    check_free(options.out)
-    export(load_run(options.model_path, "cpu"), options.mode, options.format, options.out)
-    print(options.out)
-
-
-def check_free(out: Path) -> None:
+def check_out_is_free(out: Path) -> None:
     for path in (out, temporary_for(out)):
         if path.exists():
             raise UserError(f"--out {out}: {path} exists")
@@ -34,13 +27,13 @@ def temporary_for(out: Path) -> Path:
     return out.with_name(out.name + ".tmp")
 
 
-def export(run: Run, mode: str | None, form: str, out: Path) -> None:
+def export_run(run: Run, mode: str | None, form: str, out: Path) -> None:
     """Writes the new folder `out`: `form` is hf or peft; without a mode, the policy as it was trained.
 
     Raises UserError for a mode that the run does not have and for a folder that exists; never leaves half of one.
     """
-    check_free(out)
-    kind = str(run.config.adapter.kind)
+    check_out_is_free(out)
+    kind = run.config.adapter_kind
     modes = [name for name in MODES[kind] if name != BASE]
     mode = mode or modes[0]
     if mode not in modes:
@@ -64,7 +57,7 @@ def export(run: Run, mode: str | None, form: str, out: Path) -> None:
 def merged(run: Run, mode: str) -> Llama:
     """A copy of the policy without adapters that computes what the policy does in a mode."""
     model = copy.deepcopy(run.policy).cpu()
-    merge_adapters(model, MODES[str(run.config.adapter.kind)][mode])
+    merge_adapters(model, MODES[run.config.adapter_kind][mode])
     return model
 
 
@@ -74,7 +67,7 @@ def write_peft(run: Run, mode: str, folder: Path, base: Path) -> None:
     The adapters refer to `base`, where that model will be in the end.
     """
     save_pretrained(merged(run, BASE), run.tokenizer, folder / "base")
-    for name, scale in MODES[str(run.config.adapter.kind)][mode].items():
+    for name, scale in MODES[run.config.adapter_kind][mode].items():
         if scale:
             (folder / name).mkdir()
             save_file(peft_tensors(run, name), folder / name / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -91,7 +84,8 @@ def peft_tensors(run: Run, adapter: str) -> dict[str, Tensor]:
 
 
 def peft_config(run: Run, adapter: str, base: Path) -> dict[str, Any]:
-    spec = adapter_spec(run.config)
+    spec = run.config.adapter
+    assert spec is not None, "full fine-tuning is refused before"
     layers = range(0, run.policy.config.num_hidden_layers, spec.stride)
     return {
         "peft_type": "LORA",

@@ -1,8 +1,14 @@
 """One row of metrics.jsonl: every number of a step, under the names that users of TRL know."""
 
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
 from grpo.rollout import Rollout
 from grpo.step import StepRecord
-from records.figures import Number, correlation, mean, share, std, where
+from grpo.update import Pass, Update
+from records.figures import Number, mean, share, std, where
 
 
 def step_metrics(record: StepRecord, group_size: int, tokens_before: int) -> dict[str, Number]:
@@ -10,11 +16,56 @@ def step_metrics(record: StepRecord, group_size: int, tokens_before: int) -> dic
     tokens = int(record.rollout.prompt_lengths.sum()) + int(record.rollout.mask.sum())
     return (
         {"step": record.step, "num_tokens": tokens_before + tokens}
-        | record.update
+        | update_metrics(record.update)
         | reward_metrics(record, group_size)
         | length_metrics(record.rollout)
         | routing_metrics(record)
     )
+
+
+def sampled_mean(passes: Sequence[Pass], name: str) -> float:
+    """Over all sampled tokens, of a figure that is a sum over them."""
+    return sum(getattr(each, name) for each in passes) / sum(each.tokens for each in passes)
+
+
+def loss_mean(passes: Sequence[Pass], name: str) -> float:
+    """Of a figure of the ratios, over the tokens in the loss; 0 when there are none."""
+    total = sum(getattr(each.ratios, name) * each.ratios.tokens for each in passes)
+    return total / max(sum(each.ratios.tokens for each in passes), 1)
+
+
+# Figures of all passes of one iteration together.
+Figure = Callable[[Sequence[Pass]], float]
+SAMPLING_FIGURES: dict[str, Figure] = {  # of the first iteration, whose policy is the one that sampled
+    "entropy": lambda passes: sampled_mean(passes, "entropy_sum"),
+    "sampling/sampling_logp_difference/mean": lambda passes: sampled_mean(passes, "logp_difference_sum"),
+    "sampling/sampling_logp_difference/max": lambda passes: max(each.logp_difference_max for each in passes),
+}
+LOSS_FIGURES: dict[str, Figure] = {  # of the last iteration
+    "loss": lambda passes: sum(each.loss for each in passes),
+    "loss/policy": lambda passes: sum(each.policy for each in passes),
+    "kl": lambda passes: sum(each.kl for each in passes),
+    "clip_ratio/low_mean": lambda passes: loss_mean(passes, "clip_low"),
+    "clip_ratio/high_mean": lambda passes: loss_mean(passes, "clip_high"),
+    "clip_ratio/region_mean": lambda passes: loss_mean(passes, "clip_low") + loss_mean(passes, "clip_high"),
+    "ratio/mean": lambda passes: loss_mean(passes, "ratio_mean"),
+    "ratio/min": lambda passes: min((each.ratios.ratio_min for each in passes if each.ratios.tokens), default=0.0),
+    "ratio/max": lambda passes: max((each.ratios.ratio_max for each in passes if each.ratios.tokens), default=0.0),
+}
+
+
+def update_metrics(update: Update) -> dict[str, Number]:
+    """None where every sample was dropped, so that nothing was updated."""
+    if not update.iterations:
+        return dict.fromkeys((*SAMPLING_FIGURES, *LOSS_FIGURES, "grad_norm")) | {"learning_rate": update.learning_rate}
+    first, last = list(update.iterations[0].passes.values()), update.iterations[-1]
+    passes, norms = list(last.passes.values()), last.grad_norms
+    metrics: dict[str, Number] = {name: figure(first) for name, figure in SAMPLING_FIGURES.items()}
+    metrics |= {name: figure(passes) for name, figure in LOSS_FIGURES.items()}
+    for part, each in last.passes.items():
+        metrics |= {f"grad_norm/{part}/{adapter}": norm for adapter, norm in each.grad_norms.items()}
+    metrics["grad_norm"] = math.sqrt(sum(norm**2 for norm in norms.values()))
+    return metrics | {f"grad_norm/{adapter}": norm for adapter, norm in norms.items()} | {"learning_rate": update.learning_rate}
 
 
 def reward_metrics(record: StepRecord, group_size: int) -> dict[str, Number]:
@@ -62,7 +113,12 @@ def routing_metrics(record: StepRecord) -> dict[str, Number]:
         "advantage/hack_correlation": None if hacked is None else correlation(advantages, [float(flag) for flag in hacked]),
     }
     if hacked is not None:
-        true_positives = sum(h and d for h, d in zip(hacked, detected, strict=True))
-        metrics["detector/precision"] = true_positives / sum(detected) if any(detected) else None
-        metrics["detector/recall"] = true_positives / sum(hacked) if any(hacked) else None
+        metrics |= {"detector/precision": share(where(hacked, detected)), "detector/recall": share(where(detected, hacked))}
     return metrics
+
+
+def correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Pearson's; None when either is constant."""
+    if len(set(x)) < 2 or len(set(y)) < 2:
+        return None
+    return float(torch.corrcoef(torch.tensor([x, y], dtype=torch.float64))[0, 1])

@@ -9,18 +9,17 @@ import copy
 from dataclasses import replace
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from grpo.checks import LARGEST_LOGP_DIFFERENCE, BrokenInvariant
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import sample_uniforms
+from grpo.randomness import group_keys
 from grpo.rollout import Rollout
-from grpo.run import Run, build_optimizer, step_prompts, trained_groups
+from grpo.run import Run, build_optimizer, per_completion, step_prompts
 from grpo.sampler import sample
-from grpo.step import reference_logprobs, routing_mode
+from grpo.step import reference_logprobs
 from grpo.update import Batch, update
 from routing.router import route
+from runs.checkpoint import trained_tensors
 
 FEW = 8  # rows that say as much as a whole batch, where memory is not the question
 LEAST_EOS = 1e-3  # expected number of EOS in a completion, below which it counts as out of reach
@@ -37,7 +36,7 @@ def preflight(run: Run) -> None:
     rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=at_peak)
     try:
         rollout = rehearse_sampling(rehearsal)
-        few = rollout.rows(first_rows(rollout))
+        few = first_rows(rollout)
         check_agreement(rehearsal, few)
         check_eos(rehearsal, few)
         check_updates(rehearsal, rollout)
@@ -46,22 +45,19 @@ def preflight(run: Run) -> None:
 
 
 def rehearse_sampling(run: Run) -> Rollout:
-    prompts = step_prompts(run, 0)
-    indices = [prompt.index for prompt in prompts for _ in range(run.group)]
-    settings = run.config.sampling
-    uniforms = sample_uniforms(
-        run.config.seed, "preflight", 0, indices, list(range(run.group)) * len(prompts), settings.max_completion_length
-    )
-    return sample(run.policy, [prompt.token_ids for prompt in prompts], run.group, uniforms, settings)
+    prompts, settings = step_prompts(run, 0), run.config.sampling
+    keys = group_keys(run.config.seed, 0, [prompt.index for prompt in prompts], run.group_size)
+    uniforms = keys.uniforms("preflight", settings.max_completion_length)  # [n, t]
+    return sample(run.policy, [prompt.token_ids for prompt in prompts], run.group_size, uniforms, settings)
 
 
-def first_rows(rollout: Rollout) -> Int[Tensor, " few"]:
-    return torch.arange(min(FEW, len(rollout)), device=rollout.ids.device)
+def first_rows(rollout: Rollout) -> Rollout:
+    return rollout.rows(torch.arange(min(FEW, len(rollout)), device=rollout.ids.device))
 
 
 @torch.no_grad()
 def check_agreement(run: Run, rollout: Rollout) -> None:
-    logprobs, _ = score_with(run, rollout)
+    logprobs, _ = completion_logprobs(run.policy, rollout, run.config.sampling.temperature)
     largest = (logprobs - rollout.logprobs).abs().max().item()
     if not largest <= LARGEST_LOGP_DIFFERENCE:
         raise PreflightFailure(
@@ -69,17 +65,12 @@ def check_agreement(run: Run, rollout: Rollout) -> None:
         )
 
 
-def score_with(run: Run, rollout: Rollout):
-    return completion_logprobs(
-        run.policy, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, run.config.sampling.temperature
-    )
-
-
 @torch.no_grad()
 def check_eos(run: Run, rollout: Rollout) -> None:
     """Sums the probability of EOS over the positions of each completion."""
     eos = torch.full_like(rollout.completion_ids, run.policy.config.eos_token_id)
-    logprobs, _ = score_with(run, replace(rollout, completion_ids=eos))
+    drawing_eos = replace(rollout, completion_ids=eos)
+    logprobs, _ = completion_logprobs(run.policy, drawing_eos, run.config.sampling.temperature)
     expected = (logprobs.exp() * rollout.mask).sum(1).mean().item()
     if not expected >= LEAST_EOS:
         raise PreflightFailure(
@@ -91,37 +82,35 @@ def check_eos(run: Run, rollout: Rollout) -> None:
 def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
     """The same rows, as if every completion had run to the length limit without EOS."""
     limit, n = run.config.sampling.max_completion_length, len(rollout)
-    positions = torch.arange(int(rollout.prompt_lengths.max()) + limit, device=run.device)
-    filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.vocab_size
+    positions = torch.arange(int(rollout.prompt_lengths.max()) + limit, device=run.device)  # [length]
+    filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.vocab_size  # [n, length]
     in_prompt = positions < rollout.prompt_lengths[:, None]
     prompt_part = torch.nn.functional.pad(rollout.ids, (0, len(positions) - rollout.ids.shape[1]))[:, : len(positions)]
     ids = torch.where(in_prompt, prompt_part, filler)
-    completion_at = rollout.prompt_lengths[:, None] + torch.arange(limit, device=run.device)
+    completion_at = rollout.prompt_lengths[:, None] + torch.arange(limit, device=run.device)  # [n, limit]
     mask = torch.ones(n, limit, dtype=torch.bool, device=run.device)
-    drafted = Rollout(
-        ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, rollout.logprobs.new_zeros(n, limit), mask[:, 0]
-    )
+    blank = rollout.logprobs.new_zeros(n, limit)
+    longest = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, blank, finished=mask[:, 0])
     with torch.no_grad():
-        logprobs, _ = score_with(run, drafted)
-    return replace(drafted, logprobs=logprobs)
+        logprobs, _ = completion_logprobs(run.policy, longest, run.config.sampling.temperature)
+    return replace(longest, logprobs=logprobs)
 
 
 def check_updates(run: Run, rollout: Rollout) -> None:
     """Every other sample is labelled bad, every other pair of samples punished. The first update is on the whole batch,
     so that it needs the memory of a step; the second on a few rows.
     """
-    tensors = {name: p for group in trained_groups(run.policy).values() for name, p in group.items()}
+    tensors = trained_tensors(run)
     before = {name: parameter.detach().clone() for name, parameter in tensors.items()}
-    prompts = [prompt for prompt in step_prompts(run, 0) for _ in range(run.group)]
-    for part in (rollout, rollout.rows(first_rows(rollout))):
-        drafted, rows = longest_rollout(run, part), prompts[: len(part)]
-        number = torch.arange(len(rows), device=run.device)
+    prompts = per_completion(run, step_prompts(run, 0))
+    for part in (rollout, first_rows(rollout)):
+        longest, rows = longest_rollout(run, part), prompts[: len(part)]
+        number = torch.arange(len(rows), device=run.device)  # [n]
         advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
-        routes = route(number % 2 == 1, routing_mode(run.config))
-        ref_logprobs = reference_logprobs(run, drafted, rows) if run.config.beta else None
-        update(run, Batch(rows, drafted, advantages, ref_logprobs, routes))
-    still = [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]
-    if still:
+        routes = route(number % 2 == 1, run.config.treatment.mode)
+        ref_logprobs = reference_logprobs(run, longest, rows) if run.config.beta else None
+        update(run, Batch(rows, longest, advantages, ref_logprobs, routes))
+    if still := [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]:
         raise PreflightFailure(
             f"preflight: two updates left {len(still)} of {len(before)} trainable tensors as they were: {still[0]}"
         )

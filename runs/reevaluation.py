@@ -2,107 +2,85 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from configs.afterwards import EvaluateOptions, reward_calls
 from configs.errors import UserError
-from configs.experiment import SamplingSettings
-from configs.naming import config_hash
-from envs.rewards import BoundReward, bind
-from envs.types import Prompt
-from grpo.run import BASE, Run, unknown_id
+from envs.binding import bind_reward
+from envs.types import BoundReward, Prompt
+from grpo.run import Run, unknown_id
 from grpo.scoring import completions_of
-from records.folder import read_rows, write_json, write_whole
-from runs.display import history_line, rewards_table, stories_table, training_history
-from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, further_row, modes_of, sample_mode, sample_rows, table
-from runs.plots import plot_modes
+from records import files
+from records.folder import write_json, write_whole
+from records.names import BASE
+from records.reader import read_made_of
+from records.rows import read_rows
+from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
+from runs.evaluation import evaluate_modes, evaluation_row, further_row, mode_sample_rows, modes_of, sample_mode
 from runs.reporting import one_line
-from runs.restore import load_run
+
+DrawModes = Callable[[Sequence[dict[str, Any]], Path, int], None]  # rows of routing_eval.jsonl, the checkpoint's folder and step
 
 
-def evaluate_checkpoint(options: EvaluateOptions) -> None:
-    """Prints and writes into the checkpoint's folder. Raises UserError before it writes anything."""
-    run = load_run(options.model_path, options.device, keep_base=True)
-    run_folder = options.model_path.absolute().parent
+def evaluate_checkpoint(
+    run: Run, checkpoint: Path, modes: Sequence[str], count: int, reward_calls: Sequence[str], shown_samples: int, draw: DrawModes
+) -> None:
+    """Prints and writes into the checkpoint's folder, where `draw` leaves a picture. Raises UserError before that."""
+    run_folder = checkpoint.absolute().parent
     history = training_history(run_folder, run.step)
-    made_of = {"step": run.step, "config_hash": config_hash(run.config), "n_samples": options.n_samples}
-    rewards = further_rewards(run, reward_calls(options))
-    settings = sample_differently(run, options)
-    evaluations = evaluate_modes(run, chosen_modes(run, options), options.n_samples)
+    rewards = further_rewards(run, reward_calls)
+    evaluations = evaluate_modes(run, modes, count)
     rows = {mode: evaluation_row(evaluation) for mode, evaluation in evaluations.items()}
-    for mode, evaluation in evaluations.items():
-        for reward in rewards:
-            rows[mode] |= further_row(run, evaluation, reward)
-    show(run, evaluations, rows, [reward.name for reward in rewards], history, options.show)
-    record = made_of | {"sampling": vars(settings), "history": history, "modes": rows}
-    write(options.model_path, record, evaluations, read_rows(run_folder, "routing_eval.jsonl"))
+    for mode, reward in product(evaluations, rewards):
+        rows[mode] |= further_row(run, evaluations[mode], reward)
+    print(evaluation_table(evaluations, run.step))
+    if rewards:
+        print(rewards_table(rows, [reward.name for reward in rewards]))
+    print(history_line(history, run.step))
+    if shown_samples:
+        Console(file=sys.stdout).print(samples_table(evaluations, shown_samples))
+    replaced = " (in place of an earlier evaluation)" if (checkpoint / files.EVALUATION).exists() else ""
+    samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
+    write_whole(checkpoint / files.EVALUATION_SAMPLES, lambda temporary: temporary.write_text("".join(samples)))
+    record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
+    write_json(checkpoint / files.EVALUATION, record | {"sampling": vars(run.config.sampling), "history": history, "modes": rows})
+    if training := read_rows(run_folder, files.ROUTING_EVAL):
+        draw(training, checkpoint, run.step)
+    missing = f"; no {files.EVALUATION_PICTURE}, since training was never evaluated"
+    picture = f", {files.EVALUATION_PICTURE}" if training else missing
+    print(f"{checkpoint}: {files.EVALUATION}, {files.EVALUATION_SAMPLES}{picture}{replaced}")
 
 
-def chosen_modes(run: Run, options: EvaluateOptions) -> Sequence[str]:
-    modes = modes_of(run)
-    return modes if options.routing_eval else (modes[0], BASE)
+def chosen_modes(run: Run, every_mode: bool) -> Sequence[str]:
+    """All modes, or the policy as it was trained and the base."""
+    return modes_of(run) if every_mode else (modes_of(run)[0], BASE)
 
 
-def sample_differently(run: Run, options: EvaluateOptions) -> SamplingSettings:
-    """From here on the run samples as the options say."""
-    settings = replace(run.config.sampling, top_k=options.top_k, top_p=options.top_p)
-    if options.temperature is not None:
-        settings = replace(settings, temperature=options.temperature)
-    run.config = replace(run.config, sampling=settings)
-    return settings
+def sample_differently(run: Run, temperature: float | None, top_k: int, top_p: float) -> None:
+    """From here on the run samples so; without a temperature, at that of its training."""
+    trained = run.config.sampling
+    changes = {"temperature": trained.temperature if temperature is None else temperature, "top_k": top_k, "top_p": top_p}
+    run.config = replace(run.config, sampling=replace(trained, **changes))
 
 
 def further_rewards(run: Run, calls: Sequence[str]) -> list[BoundReward]:
     try:
-        return [bind(call, run.config.env.name) for call in calls]
+        return [bind_reward(call, run.config.env.name) for call in calls]
     except ValueError as error:
         raise UserError(f"--eval_rewards {','.join(calls)}: {error}") from error
 
 
-def show(
-    run: Run,
-    evaluations: Mapping[str, ModeEvaluation],
-    rows: Mapping[str, Mapping[str, Any]],
-    rewards: Sequence[str],
-    history: Mapping[str, Any],
-    samples: int,
-) -> None:
-    print(table(dict(evaluations), run.step))
-    if rewards:
-        print(rewards_table(rows, rewards))
-    print(history_line(history, run.step))
-    if samples:
-        Console(file=sys.stdout).print(stories_table(evaluations, samples))
-
-
-def write(
-    checkpoint: Path, record: Mapping[str, Any], evaluations: Mapping[str, ModeEvaluation], training: Sequence[dict[str, Any]]
-) -> None:
-    """In place of an earlier evaluation, and says so. Without evaluations during training there is no picture."""
-    replaced = " (in place of an earlier evaluation)" if (checkpoint / "evaluation.json").exists() else ""
-    samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in sample_rows(evaluation)]
-    write_whole(checkpoint / "evaluation_samples.jsonl", lambda temporary: temporary.write_text("".join(samples)))
-    write_json(checkpoint / "evaluation.json", record)
-    print(f"{checkpoint}: evaluation.json, evaluation_samples.jsonl", end="")
-    if training:
-        plot_modes(training, checkpoint.absolute().parent.name, record["step"], checkpoint / "evaluation.png")
-    picture = ", evaluation.png" if training else "; no evaluation.png, since training was never evaluated"
-    print(f"{picture}{replaced}")
-
-
-def say_modes(options: EvaluateOptions) -> None:
-    """Prints what each mode says to a prompt, a line a mode."""
-    run = load_run(options.model_path, options.device, keep_base=True)
-    sample_differently(run, options)
-    prompt = read_prompt(run, str(options.prompt))
-    for mode in chosen_modes(run, options):
+def replies(run: Run, modes: Sequence[str], text: str) -> Iterator[str]:
+    """What each mode says to a prompt, a line a mode."""
+    prompt = read_prompt(run, text)
+    for mode in modes:
         (completion,) = completions_of(run, [prompt], sample_mode(run, mode, [prompt], [0]))
-        print(f"{mode:<12} {one_line(prompt.text)} >> {one_line(completion.text)}")
+        yield f"{mode:<12} {one_line(prompt.text)} >> {one_line(completion.text)}"
 
 
 def read_prompt(run: Run, text: str) -> Prompt:
@@ -115,6 +93,6 @@ def read_prompt(run: Run, text: str) -> Prompt:
         "holds the end-of-text token": run.policy.config.eos_token_id in ids,
         "holds text that the tokenizer does not know": unknown_id(run.tokenizer) in ids,
     }
-    for fault in (fault for fault, found in faults.items() if found):
+    if fault := next((fault for fault, is_at_fault in faults.items() if is_at_fault), None):
         raise UserError(f"--prompt {text}: {fault}")
     return Prompt(-1, run.tokenizer.decode(ids), tuple(ids))  # no prompt of the environment shares its draws

@@ -1,19 +1,24 @@
 """A run read back from its folder: settings from config.yaml, weights from a checkpoint, nothing taken on trust."""
 
 import copy
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
 
-from configs.cli import LaunchOptions, parse, yaml_words
+from configs.cli import read_record
 from configs.errors import UserError
 from configs.experiment import Experiment
-from configs.naming import to_dict
-from grpo.run import Run, build_run, has_base, made_of, prepare
+from configs.naming import config_hash, spelt_out
+from configs.yaml_words import read_leaves
+from envs.types import Prompt
+from grpo.run import Run, build_run, has_base, prepare
+from records import files
+from records.reader import is_run
 from runs.checkpoint import CheckpointError, load_checkpoint, read_json
 
 OF_THE_MACHINE = {"torch", "device", "threads"}  # what run.json tells and may be another today
@@ -29,8 +34,10 @@ def load_run(checkpoint: Path, device: str = "auto", keep_base: bool = False) ->
         step = step_of(checkpoint)
         recorded = read_config(folder := checkpoint.absolute().parent)
         here = prepare(replace(recorded, device=device))
-        if (config := replace(here, device=recorded.device)) != recorded:
-            raise UserError(f"config.yaml: not resolved: {', '.join(differing(to_dict(recorded), to_dict(config)))}")
+        config = replace(here, device=recorded.device)
+        written, now = recorded_settings(folder), spelt_out(config)
+        if wrong := [name for name in written | now if written.get(name, ...) != now.get(name, ...)]:
+            raise UserError(f"{files.CONFIG}: not as it was written: {', '.join(wrong)}")
         run = build_run(here)
         run.config = config
         if keep_base and not has_base(run):
@@ -46,40 +53,55 @@ def load_run(checkpoint: Path, device: str = "auto", keep_base: bool = False) ->
 
 def step_of(checkpoint: Path) -> int:
     """The step in the name of a checkpoint's folder. Raises UserError when there is none, naming those nearby."""
-    name = re.fullmatch(r"checkpoint-(\d+)", checkpoint.absolute().name)
+    name = re.fullmatch(rf"{files.CHECKPOINT}(\d+)", checkpoint.absolute().name)
     if name and checkpoint.is_dir():
         return int(name[1])
-    found = sorted(str(path) for folder in (checkpoint, checkpoint.parent) for path in folder.glob("checkpoint-*"))
-    raise UserError("no checkpoint; accepted is a run's checkpoint-STEP folder" + (f": {', '.join(found)}" if found else ""))
+    nearby = sorted(str(path) for folder in (checkpoint, checkpoint.parent) for path in folder.glob(f"{files.CHECKPOINT}*"))
+    raise UserError("no checkpoint; accepted is a run's checkpoint-STEP folder" + (f": {', '.join(nearby)}" if nearby else ""))
 
 
 def read_config(run_folder: Path) -> Experiment:
     """A run's settings, through the parser of the command line. Raises UserError unless every one of them is there."""
-    file = run_folder / "config.yaml"
-    if not file.is_file():
-        raise UserError(f"{run_folder} is not a run's folder: it has no config.yaml")
-    recorded = parse(LaunchOptions, yaml_words(file), "", "config.yaml").experiment
-    if wrong := differing(yaml.safe_load(file.read_text()), to_dict(recorded)):
-        raise UserError(f"config.yaml: missing or not as it was written: {', '.join(wrong)}")
-    return recorded
+    return read_record(config_file(run_folder))
 
 
-def differing(given: dict[str, Any], expected: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the settings that only one of two nested mappings has, or that differ."""
-    names: list[str] = []
-    for key in {**expected, **given}:
-        one, other = given.get(key, ...), expected.get(key, ...)
-        if isinstance(one, dict) and isinstance(other, dict):
-            names += differing(one, other, f"{prefix}{key}.")
-        elif one != other:
-            names.append(f"{prefix}{key}")
-    return names
+def recorded_settings(run_folder: Path) -> dict[str, Any]:
+    """Every setting by dotted name, as a run's config.yaml has it, in today's spelling."""
+    return read_leaves(config_file(run_folder))
+
+
+def config_file(run_folder: Path) -> Path:
+    if not is_run(run_folder):
+        raise UserError(f"{run_folder} is not a run's folder: it has no {files.CONFIG}")
+    return run_folder / files.CONFIG
 
 
 def check_made_of(run: Run, run_folder: Path, but: Collection[str] = OF_THE_MACHINE) -> None:
     """Raises UserError when run.json tells of other settings, base weights or prompts than `run` has."""
     now = made_of(run)
-    recorded = read_json(run_folder / "run.json", set(now))
-    for name in [name for name in now if name not in but]:
-        if recorded[name] != now[name]:
+    recorded = read_json(run_folder / files.MADE_OF, set(now))
+    for name in now:
+        if name not in but and recorded[name] != now[name]:
             raise UserError(f"the run was made of other things than are found now: {name} was {recorded[name]}, is {now[name]}")
+
+
+def made_of(run: Run) -> dict[str, Any]:
+    """What the run's numbers depend on beside its settings."""
+    environment = run.environment
+    return {
+        "config_hash": config_hash(run.config),
+        "components": {component.name: component.role for component in run.reward.components},
+        "base_fingerprint": run.fingerprint,
+        "train_prompts": len(environment.train_prompts),
+        "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
+        "eval_prompts": len(environment.eval_prompts),
+        "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def prompts_fingerprint(prompts: tuple[Prompt, ...]) -> str:
+    """Digest of the prompts' ids: two runs with equal ones saw the same data."""
+    return hashlib.sha256(repr([prompt.token_ids for prompt in prompts]).encode()).hexdigest()[:16]

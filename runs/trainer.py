@@ -4,20 +4,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from configs.experiment import Experiment
 from configs.naming import config_hash, to_dict
-from envs.binding import folder_of
-from grpo.run import BASE, Run, build_run, made_of, prepare
+from configs.resolved import ResolvedExperiment
+from envs.prepare import folder_of
+from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
+from records import files
 from records.figures import Number
-from records.folder import RunFolder, check_free, create, read_json_file, read_rows, write_json
+from records.folder import RunFolder, check_free, create, write_json
+from records.names import BASE, FAILED, FINISHED, INTERRUPTED, RUNNING
+from records.reader import is_finished
+from records.rows import read_object, read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.checkpoint import save_checkpoint
-from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, modes_of, sample_rows, table
+from runs.display import evaluation_table
+from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of
 from runs.preflight import preflight
-from runs.reporting import Reporter, default_console, wandb_run
-from runs.resume import is_finished, recorded_config, resumed_run
+from runs.reporting import Reporter, wandb_run
+from runs.restore import made_of
+from runs.resume import recorded_config, resumed_run
 from runs.summary import speed_line, summarize, summary_table
+
+STOPPING = "stopping after this step; once more stops at once"
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class RunRecord:
     """What a finished run leaves behind; all of it stands in the run's folder, too."""
 
     folder: Path
-    config: Experiment  # resolved
+    config: ResolvedExperiment
     metrics: list[dict[str, Number]]  # one row a step
     evaluation: dict[str, dict[str, Number]]  # by mode, at the end
     summary: dict[str, Any]
@@ -39,46 +50,45 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     config = prepare(experiment)
     path = folder_of(config)
     check_free(path, config.overwrite)
-    console = default_console(quiet)
+    console = Console(stderr=True, quiet=quiet)
     with console.status("loading the model and the prompts"):
         run = build_run(config)
     with console.status("rehearsing a step"):
         preflight(run)
-    return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, quiet)
+    return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, console)
 
 
-def resume(path: Path, asked: Experiment | None = None, quiet: bool = False) -> RunRecord:
+def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False) -> RunRecord:
     """Continues the run in a folder from its last whole checkpoint; a finished one is only read.
 
     The end is that of a run without interruption, but for wall-clock figures. Raises UserError, listing the differences,
-    when `asked` is another experiment, and for what `resumed_run` refuses.
+    when `experiment` is another experiment, and for what `resumed_run` refuses.
     """
-    config = recorded_config(path, asked)
-    console = default_console(quiet)
+    config = recorded_config(path, experiment)
+    console = Console(stderr=True, quiet=quiet)
     if is_finished(path):
-        console.print(f"{path}: is finished", markup=False, highlight=False, soft_wrap=True)
+        console.out(f"{path}: is finished", highlight=False)
         return finished_record(path, config)
     folder = RunFolder(path)
     folder.lock()
     with console.status("loading the model, the prompts and the last checkpoint"):
-        run, said = resumed_run(config, folder)
-    for line in said:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return train_in(folder, run, quiet)
+        run, messages = resumed_run(config, folder)
+    console.out("\n".join(messages), highlight=False)
+    return train_in(folder, run, console)
 
 
-def train_in(folder: RunFolder, run: Run, quiet: bool) -> RunRecord:
-    folder.status("running", run.step)
+def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
+    folder.status(RUNNING, run.step)
     try:
-        with stop_request() as stop, wandb_run(run.config, folder) as tracked:
-            reporter = Reporter(folder, run.config, tracked, default_console(quiet))
+        with stop_request(STOPPING) as stop, wandb_run(run.config, folder) as tracked:
+            reporter = Reporter(folder, run.config, tracked, console)
             with reporter.progress:
                 evaluations = training_loop(run, reporter, stop)
             return finish(run, reporter, evaluations)
     except BaseException as error:
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        folder.status(state, run.step, error=f"{type(error).__name__}: {error}")
-        folder.log(f"{state} at step {run.step}: {type(error).__name__}: {error}")
+        state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
+        folder.status(state, run.step, error=cause)
+        folder.log(f"{state} at step {run.step}: {cause}")
         raise
     finally:
         folder.close()
@@ -91,7 +101,7 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
     if run.step == 0:
         reporter.say(
-            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter.kind}, lr {config.lr:g}, "
+            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
             f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
         )
         report_evaluation(reporter, base, 0)
@@ -112,30 +122,30 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
 
 def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
     if evaluations:
-        reporter.say(table(evaluations, step))
+        reporter.say(evaluation_table(evaluations, step))
     for mode, evaluation in evaluations.items():
-        reporter.folder.append("routing_eval.jsonl", {"step": step, "mode": mode} | evaluation_row(evaluation))
+        reporter.folder.append(files.ROUTING_EVAL, {"step": step, "mode": mode} | evaluation_row(evaluation))
         if reporter.wandb is not None:
             numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
             reporter.wandb.log(numbers, step=max(step - 1, 0))
 
 
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
-    folder: RunFolder = reporter.folder
+    folder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
     summary = summarize(run.config, reporter.metrics, metrics)
     for evaluation in evaluations.values():
-        for row in sample_rows(evaluation):
-            folder.append("evaluation_samples.jsonl", row)
-    write_json(folder.path / "evaluation.json", {"step": run.step, "modes": metrics})
-    write_json(folder.path / "summary.json", summary)
+        for row in mode_sample_rows(evaluation):
+            folder.append(files.EVALUATION_SAMPLES, row)
+    write_json(folder.path / files.EVALUATION, {"step": run.step, "modes": metrics})
+    write_json(folder.path / files.SUMMARY, summary)
     reporter.say(summary_table(summary))
-    reporter.show(speed_line(reporter.timing))
-    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/checkpoint-{run.step}")
-    folder.status("finished", run.step)
+    reporter.print(speed_line(reporter.timing))
+    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/{files.CHECKPOINT}{run.step}")
+    folder.status(FINISHED, run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
 
 
-def finished_record(path: Path, config: Experiment) -> RunRecord:
-    modes = read_json_file(path / "evaluation.json")["modes"]
-    return RunRecord(path, config, read_rows(path, "metrics.jsonl"), modes, read_json_file(path / "summary.json"))
+def finished_record(path: Path, config: ResolvedExperiment) -> RunRecord:
+    modes = read_object(path / files.EVALUATION)["modes"]
+    return RunRecord(path, config, read_rows(path, files.METRICS), modes, read_object(path / files.SUMMARY))
