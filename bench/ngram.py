@@ -8,26 +8,24 @@ c(h w) how often w follows the context h, c(h) the sum over w and t(h) how many 
 Below the highest order, c(h w) is how many different tokens precede `h w`, or how often it occurs where h begins
 with the start of a row, which nothing precedes. Below single tokens p is uniform. A context never seen leaves p as it is.
 
-An n-gram is kept as one 64-bit number, its tokens as digits, so that counting is sorting.
+An n-gram is kept as one 64-bit number, its tokens as digits.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 ORDER = 5
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The n-grams of one order, sorted by their number, and the contexts that they begin with, sorted too."""
+    """The n-grams of one order."""
 
-    grams: np.ndarray
-    counts: np.ndarray
-    contexts: np.ndarray
-    totals: np.ndarray  # c(h) of each context
-    types: np.ndarray  # t(h)
+    grams: pd.Series  # c(h w) by n-gram
+    contexts: pd.DataFrame  # total c(h) and types t(h) by context
     discount: float
 
 
@@ -42,7 +40,7 @@ class NGram:
         p = np.full(len(ids), 1.0 / self.vocab_size)
         for n, order in enumerate(self.orders, start=1):
             at = np.flatnonzero(places >= max(n - 1, 1))
-            p[at] = interpolated(order, numbers(ids, at, n, self.vocab_size + 1), self.vocab_size + 1, p[at])
+            p[at] = interpolated(order, gram_numbers(ids, at, n, self.vocab_size + 1), self.vocab_size + 1, p[at])
         return p[places >= 2]
 
     def loss(self, rows: Sequence[Sequence[int]]) -> float:
@@ -54,56 +52,41 @@ def fit(rows: Sequence[Sequence[int]], vocab_size: int, order: int = ORDER) -> N
     base = vocab_size + 1  # one more digit for the start of a row
     assert base**order < 2**63, "the n-grams do not fit into 64 bits"
     ids, places = with_starts(rows, vocab_size)
-    orders: list[Counts] = []
-    longer = np.empty(0, dtype=np.int64)  # the different n-grams of one token more
-    for n in range(order, 0, -1):
-        if n == order:
-            grams, counts = np.unique(numbers(ids, np.flatnonzero(places >= max(n - 1, 1)), n, base), return_counts=True)
-        else:  # those with something before them, and those that begin with the start of a row
-            extended = np.unique(longer % base**n, return_counts=True)
-            starting = np.unique(numbers(ids, np.flatnonzero((places == n - 1) & (places > 0)), n, base), return_counts=True)
-            grams, counts = (np.concatenate(parts) for parts in zip(extended, starting, strict=True))
-            by_number = np.argsort(grams)
-            grams, counts = grams[by_number], counts[by_number]
-        orders.insert(0, counted(grams, counts, base))
-        longer = grams
+    grams = pd.Series(gram_numbers(ids, np.flatnonzero(places >= max(order - 1, 1)), order, base)).value_counts()
+    orders = [count_contexts(grams, base)]
+    for n in range(order - 1, 0, -1):
+        extended = pd.Series(grams.index % base**n)  # each once for every different token before it
+        starting = pd.Series(gram_numbers(ids, np.flatnonzero((places == n - 1) & (places > 0)), n, base))
+        grams = pd.concat([extended, starting]).value_counts()
+        orders.insert(0, count_contexts(grams, base))
     return NGram(vocab_size, tuple(orders))
 
 
 def with_starts(rows: Sequence[Sequence[int]], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
     """All rows in one array, each behind a start marker `vocab_size`; and each token's place in its row, the marker's 0."""
     ids = np.fromiter((token for row in rows for token in (vocab_size, *row)), dtype=np.int64)
-    starts = np.flatnonzero(ids == vocab_size)
-    lengths = np.diff(np.append(starts, len(ids)))
-    return ids, np.arange(len(ids)) - np.repeat(starts, lengths)
+    return ids, np.concatenate([np.arange(len(row) + 1) for row in rows])
 
 
-def numbers(ids: np.ndarray, ends: np.ndarray, n: int, base: int) -> np.ndarray:
+def gram_numbers(ids: np.ndarray, ends: np.ndarray, n: int, base: int) -> np.ndarray:
     """The n-grams that end at `ends`, each as one number."""
-    found = np.zeros(len(ends), dtype=np.int64)
+    grams = np.zeros(len(ends), dtype=np.int64)
     for back in range(n - 1, -1, -1):
-        found = found * base + ids[ends - back]
-    return found
+        grams = grams * base + ids[ends - back]
+    return grams
 
 
-def counted(grams: np.ndarray, counts: np.ndarray, base: int) -> Counts:
-    contexts, begins, types = np.unique(grams // base, return_index=True, return_counts=True)
-    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+def count_contexts(grams: pd.Series, base: int) -> Counts:
+    grouped = grams.groupby(grams.index // base)
+    contexts = pd.DataFrame({"total": grouped.sum(), "types": grouped.size()})
+    once, twice = int((grams == 1).sum()), int((grams == 2).sum())
     discount = once / (once + 2 * twice) if once else 0.5  # where no count is 1, any discount below 1 is sound
-    return Counts(grams, counts, contexts, np.add.reduceat(counts, begins), types, discount)
+    return Counts(grams, contexts, discount)
 
 
 def interpolated(order: Counts, grams: np.ndarray, base: int, lower: np.ndarray) -> np.ndarray:
     """p of the last token of each n-gram, given `lower`, its p from one token of context less."""
-    seen, at = found_in(order.contexts, grams // base)
-    known, place = found_in(order.grams, grams)
-    counts = np.where(known, order.counts[place], 0)
-    total, types = order.totals[at], order.types[at]
+    counts = order.grams.reindex(grams, fill_value=0).to_numpy()
+    total, types = order.contexts.reindex(grams // base).to_numpy(dtype=float).T  # NaN of a context never seen
     p = (np.maximum(counts - order.discount, 0.0) + order.discount * types * lower) / total
-    return np.where(seen, p, lower)
-
-
-def found_in(ordered: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each number is there, and where."""
-    place = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
-    return ordered[place] == wanted, place
+    return np.where(np.isnan(total), lower, p)

@@ -5,27 +5,32 @@ configuration), writes its report, opens it in headless Chromium and prints the 
 is drawn and until both tables answer.
 """
 
-import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import tyro
 import yaml
 from playwright.sync_api import sync_playwright
 
-from records.folder import read_json_file, write_json
+from configs.cli import run_main
+from configs.errors import UserError
+from records.folder import write_json
+from records.rows import read_object
 from reports import write_report
 
 SEEDS = 5
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))"
-SORTABLE = "[...document.querySelectorAll('table.dataTable')].length >= 1"
+SORTABLE = "document.querySelector('table.dataTable')"
 
 
 def copied_sweep(run: Path, count: int, folder: Path) -> Path:
     """A sweep of `count` runs that differ in seed and beta alone; their other files are links to those of `run`."""
     settings = yaml.safe_load((run / "config.yaml").read_text())
+    config_hash = read_object(run / "run.json")["config_hash"]
     runs = []
     for i in range(count):
         name, values = f"run_{i}", {"beta": round(0.001 * (1 + i // SEEDS), 3), "seed": i % SEEDS}
@@ -34,8 +39,7 @@ def copied_sweep(run: Path, count: int, folder: Path) -> Path:
             if file.is_file() and file.name not in ("config.yaml", ".lock"):
                 os.link(file, folder / name / file.name)
         (folder / name / "config.yaml").write_text(yaml.safe_dump(settings | values, sort_keys=False))
-        made_of = read_json_file(run / "run.json")
-        runs.append({"name": name, "config_hash": made_of["config_hash"], "kind": "routed", "values": values,
+        runs.append({"name": name, "config_hash": config_hash, "kind": "routed", "values": values,
                      "configuration": f"routed beta={values['beta']}", "baseline_of": []})  # fmt: skip
     write_json(folder / "sweep.json", {"name": folder.name, "axes": ["beta", "seed"], "runs": runs})
     return folder
@@ -58,16 +62,13 @@ def opening_times(page: Path, program: str) -> list[tuple[float, float]]:
     return times
 
 
-def main(words: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("run", type=Path, help="a finished run's folder")
-    parser.add_argument("--runs", type=int, default=200, help="runs of the sweep")
-    options = parser.parse_args(words)
+def time_report(run: tyro.conf.Positional[Path], runs: int = 200) -> None:
+    """How large the report of a sweep is that has so many copies of a finished run, and how soon a browser has drawn it."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        parser.error("no Chromium is installed")
-    with tempfile.TemporaryDirectory(dir=options.run.parent) as temporary:
-        sweep = copied_sweep(options.run, options.runs, Path(temporary) / "sweep")
+        raise UserError("no Chromium is installed")
+    with tempfile.TemporaryDirectory(dir=run.parent) as temporary:
+        sweep = copied_sweep(run, runs, Path(temporary) / "sweep")
         start = time.perf_counter()
         page = write_report(sweep)
         print(f"written in {time.perf_counter() - start:.1f} s, {page.stat().st_size / 1e6:.1f} MB")
@@ -75,5 +76,9 @@ def main(words: list[str] | None = None) -> None:
             print(f"drawn after {drawn:.2f} s, tables ready after {whole:.2f} s")
 
 
+def main() -> int:
+    return run_main(lambda: tyro.cli(time_report, use_underscores=True))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -45,11 +45,9 @@ class LlamaConfig:
         return named | {k: v for k, v in asdict(self).items() if k != "rope_theta"} | rope
 
 
-SUPPORTED = {  # what the decoder takes for granted: setting -> the values it stands for
-    "hidden_act": ("silu",),
-    "pretraining_tp": (1,),
-}
-DERIVED = ("rope_theta", "num_key_value_heads", "head_dim", "attention_bias", "mlp_bias", "tie_word_embeddings")  # may be absent
+SUPPORTED = {"hidden_act": "silu", "pretraining_tp": 1, "rope_type": "default"}  # what the decoder takes for granted
+OPTIONAL = {"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}  # and what their absence means
+DERIVED = ("rope_theta", "num_key_value_heads", "head_dim")  # may be absent, too
 
 
 def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
@@ -59,28 +57,24 @@ def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
     """
     if config.get("model_type") != "llama":
         raise UnsupportedModel(f"model_type {config.get('model_type')!r} is not supported; supported: 'llama'")
-    for key, accepted in SUPPORTED.items():
-        if config.get(key, accepted[0]) not in accepted:
-            raise UnsupportedModel(f"{key}={config[key]!r} is not supported; supported: {', '.join(map(repr, accepted))}")
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if (kind := rope.get("rope_type", rope.get("type", "default"))) != "default":
-        raise UnsupportedModel(f"rope_type={kind!r} is not supported; supported: 'default'")
+    settings = config | {"rope_type": rope.get("rope_type", rope.get("type", "default"))}
+    for name, supported in SUPPORTED.items():
+        if settings.get(name, supported) != supported:
+            raise UnsupportedModel(f"{name}={settings[name]!r} is not supported; supported: {supported!r}")
     theta = rope.get("rope_theta", config.get("rope_theta"))
     eos = config.get("eos_token_id")
     if theta is None or not isinstance(eos, int):
         raise UnsupportedModel(f"config.json needs rope_theta and one integer eos_token_id, got {theta!r} and {eos!r}")
-    if missing := [field.name for field in fields(LlamaConfig) if field.name not in (*DERIVED, *config)]:
+    if missing := [field.name for field in fields(LlamaConfig) if field.name not in (*DERIVED, *OPTIONAL, *config)]:
         raise UnsupportedModel(f"config.json lacks {', '.join(missing)}")
     heads = config["num_attention_heads"]
     derived = {
         "rope_theta": float(theta),
         "num_key_value_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
-        "attention_bias": config.get("attention_bias", False),
-        "mlp_bias": config.get("mlp_bias", False),
-        "tie_word_embeddings": config.get("tie_word_embeddings", False),
     }
-    return LlamaConfig(**{field.name: (config | derived)[field.name] for field in fields(LlamaConfig)})
+    return LlamaConfig(**{field.name: (OPTIONAL | config | derived)[field.name] for field in fields(LlamaConfig)})
 
 
 @dataclass
@@ -118,10 +112,8 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(inner, c.hidden_size, bias=c.attention_bias)
 
     def forward(self, x, cos, sin, past, positions, visible):
-        q, k, v = (
-            rearrange(projection(x), "n t (h d) -> n h t d", d=self.head_dim)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        projected = (projection(x) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (rearrange(each, "n t (h d) -> n h t d", d=self.head_dim) for each in projected)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if past is not None:
             k, v = write_and_read(past, positions, k, v, visible)

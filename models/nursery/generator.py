@@ -1,7 +1,7 @@
 """The nursery corpus: short children's stories, made from skeletons and a lexicon.
 
-A skeleton (`skeletons/*.txt`) is a plot told in 8 to 11 lines; each line holds alternative sentences with
-slots; the lexicon (`lexicon.txt`) fills the slots. Story number `i` of a seed is a function of (seed, i)
+A skeleton (`data/skeletons/*.txt`) is a plot told in 8 to 11 lines; each line holds alternative sentences with
+slots; the lexicon (`data/lexicon.txt`) fills the slots. Story number `i` of a seed is a function of (seed, i)
 alone. A story belongs to `test` when the digest of its text says so, so that the splits share no story
 whatever their seeds and sizes are.
 
@@ -9,6 +9,7 @@ Left out on purpose: no grammar beyond English plurals, verb forms, "a"/"an" and
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from random import Random
 
 from models.nursery.inflect import article, comparative, gerund, past, plural, third_person
 
-HERE = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data"
 SEED = 0  # of the corpus that the shipped weights were trained on
 TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
 TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`
@@ -58,14 +59,16 @@ class Skeleton:
     lines: tuple[Line, ...]
 
 
+def category_of(key: str) -> str:
+    return key.rstrip("0123456789")
+
+
 def parse_slot(text: str) -> Slot:
-    *prefixes, key = text.split(":")
-    fresh = key.startswith("*")
-    key = key.removeprefix("*")
-    category = key.rstrip("0123456789")
+    *prefixes, word = text.split(":")
+    key = word.removeprefix("*")
     form = next((prefix for prefix in prefixes if prefix != "a"), "")
     assert form in FORMS, f"unknown form {form!r} in slot {{{text}}}"
-    return Slot(key, category, form, fresh or category in FRESH, "a" in prefixes)
+    return Slot(key, category_of(key), form, key != word or category_of(key) in FRESH, "a" in prefixes)
 
 
 def parse_sentence(text: str) -> Sentence:
@@ -73,45 +76,43 @@ def parse_sentence(text: str) -> Sentence:
     return tuple(parse_slot(piece) if i % 2 else piece for i, piece in enumerate(pieces) if i % 2 or piece)
 
 
+def parse_line(text: str) -> Line:
+    alternatives = tuple(parse_sentence(part.strip()) for part in re.sub("^[?~] ", "", text).split(" | "))
+    return Line(alternatives, optional=text.startswith("? "), swappable=text.startswith("~ "))
+
+
 def parse_skeletons(text: str) -> list[Skeleton]:
     skeletons: list[Skeleton] = []
     for block in re.split(r"^# ", text, flags=re.MULTILINE)[1:]:
-        name, *lines = [line.strip() for line in block.strip().splitlines() if line.strip()]
-        parsed = []
-        for line in lines:
-            mark, body = (line[0], line[2:]) if line[:2] in ("? ", "~ ") else ("", line)
-            alternatives = tuple(parse_sentence(part.strip()) for part in body.split(" | "))
-            parsed.append(Line(alternatives, optional=mark == "?", swappable=mark == "~"))
-        skeletons.append(Skeleton(name, tuple(parsed)))
+        name, *lines = [line.strip() for line in block.splitlines() if line.strip()]
+        skeletons.append(Skeleton(name, tuple(map(parse_line, lines))))
     return skeletons
 
 
 @cache
 def load_skeletons() -> tuple[Skeleton, ...]:
-    files = sorted((HERE / "skeletons").glob("*.txt"))
+    files = sorted((DATA / "skeletons").glob("*.txt"))
     skeletons = tuple(skeleton for file in files for skeleton in parse_skeletons(file.read_text()))
-    names = [skeleton.name for skeleton in skeletons]
-    assert len(names) == len(set(names)), "two skeletons share a name"
+    assert len({skeleton.name for skeleton in skeletons}) == len(skeletons), "two skeletons share a name"
     return skeletons
 
 
 @cache
 def load_moods() -> dict[str, Line]:
     """{role that has the mood: its one line of alternatives}."""
-    return {skeleton.name: skeleton.lines[0] for skeleton in parse_skeletons((HERE / "moods.txt").read_text())}
+    return {skeleton.name: skeleton.lines[0] for skeleton in parse_skeletons((DATA / "moods.txt").read_text())}
 
 
 @cache
 def load_lexicon() -> dict[str, tuple[str, ...]]:
     lexicon: dict[str, list[str]] = {}
-    category = ""
-    for line in (HERE / "lexicon.txt").read_text().splitlines():
+    words: list[str] = []  # of the category at hand
+    for line in filter(None, map(str.strip, (DATA / "lexicon.txt").read_text().splitlines())):
         if line.startswith("["):
-            category = line.strip("[] ")
-            lexicon.setdefault(category, [])
-        elif line.strip():
-            word, _, times = line.strip().partition(" *")
-            lexicon[category] += [word] * int(times or 1)
+            words = lexicon.setdefault(line.strip("[] "), [])
+        else:
+            word, _, times = line.partition(" *")
+            words += [word] * int(times or 1)
     return {category: tuple(words) for category, words in lexicon.items()}
 
 
@@ -126,7 +127,7 @@ class Teller:
             gender = self.pick("fm")
             people = f"elder_{gender}" if role == "elder" else {"f": "girl", "m": "boy"}[gender]
             self.bound[role] = self.draw(people, taken=self.bound.values())
-            self.bound |= dict(zip((f"{prefix}{p}" for p in ("he", "him", "his", "himself")), PRONOUNS[gender], strict=True))
+            self.bound |= {prefix + male: word for male, word in zip(PRONOUNS["m"], PRONOUNS[gender], strict=True)}
 
     def pick(self, options):
         # Random.choice may change between Python versions; Random.random may not.
@@ -139,14 +140,10 @@ class Teller:
         return word
 
     def word(self, slot: Slot) -> str:
-        if slot.fresh:
-            entry = self.draw(slot.category)
-        else:
-            if slot.key not in self.bound:
-                taken = [word for key, word in self.bound.items() if key.rstrip("0123456789") == slot.category]
-                self.bound[slot.key] = self.draw(slot.category, taken)
-            entry = self.bound[slot.key]
-        word = FORMS[slot.form](entry)
+        if not slot.fresh and slot.key not in self.bound:
+            taken = [word for key, word in self.bound.items() if category_of(key) == slot.category]
+            self.bound[slot.key] = self.draw(slot.category, taken)
+        word = FORMS[slot.form](self.draw(slot.category) if slot.fresh else self.bound[slot.key])
         return f"{article(word)} {word}" if slot.with_article else word
 
     def tell(self, sentence: Sentence) -> str:
@@ -160,27 +157,21 @@ def tell_story(skeleton: Skeleton, random: Random) -> str:
     kept = [line for line in skeleton.lines if not line.optional or not (terse or random.random() < 0.5)]
     position = 0
     while position + 1 < len(kept):
-        pair = kept[position : position + 2]
-        if all(line.swappable for line in pair):
-            if random.random() < 0.5:
-                kept[position : position + 2] = pair[::-1]
-            position += 1
-        position += 1
+        swappable = kept[position].swappable and kept[position + 1].swappable
+        if swappable and random.random() < 0.5:
+            kept[position : position + 2] = kept[position + 1], kept[position]
+        position += 1 + swappable
     sentences = [choose_sentence(teller, line, terse) for line in kept]
     used = {part.key for sentence in sentences for part in sentence if isinstance(part, Slot)}
     moods = [line for role, line in load_moods().items() if role in used]
     if moods and random.random() < MOOD:
-        place = len(sentences) - teller.pick((0, 0, 1))
-        sentences.insert(place, teller.pick(moods[0].alternatives))
+        sentences.insert(len(sentences) - teller.pick((0, 0, 1)), teller.pick(moods[0].alternatives))
     return " ".join(map(teller.tell, sentences))
 
 
 def choose_sentence(teller: Teller, line: Line, terse: bool) -> Sentence:
-    return min((teller.pick(line.alternatives) for _ in range(4 if terse else 1)), key=length)
-
-
-def length(sentence: Sentence) -> int:
-    return sum(len(part.split()) if isinstance(part, str) else 1 for part in sentence)
+    drawn = [teller.pick(line.alternatives) for _ in range(4 if terse else 1)]
+    return min(drawn, key=lambda sentence: sum(len(part.split()) if isinstance(part, str) else 1 for part in sentence))
 
 
 def digest(story: str) -> int:
@@ -199,15 +190,13 @@ def stories(split: str, count: int | None = None, seed: int = SEED) -> Iterator[
     """
     if split not in ("train", "test"):
         raise ValueError(f"the nursery corpus has the splits train and test, not {split!r}")
-    wanted = count if count is not None else {"train": TRAIN_STORIES, "test": TEST_STORIES}[split]
-    skeletons = load_skeletons()
-    told: set[int] = set()
-    number = 0
-    while len(told) < wanted:
-        random = Random(f"{seed}/{number}")
-        number += 1
+    count = {"train": TRAIN_STORIES, "test": TEST_STORIES}[split] if count is None else count
+    skeletons, numbers = load_skeletons(), itertools.count()
+    digests: set[int] = set()
+    while len(digests) < count:
+        random = Random(f"{seed}/{next(numbers)}")
         story = tell_story(skeletons[int(random.random() * len(skeletons))], random)
         key = digest(story)
-        if split_of(key) == split and key not in told:
-            told.add(key)
+        if split_of(key) == split and key not in digests:
+            digests.add(key)
             yield story

@@ -3,67 +3,53 @@
 Nouns: `singular/plural`. Verbs: `base/past/gerund`. Adjectives of size: `base/comparative`.
 """
 
-VOWELS = "aeiou"
+import re
+
 SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uku", "ute", "eu", "one", "once")  # spelt with a vowel, said without
 SILENT_H = ("hour", "honest", "heir", "honor")
+
+# Ending and what stands in its place; the first that a word has counts.
+PLURAL = ((r"(s|x|z|ch|sh)$", r"\1es"), (r"(?<![aeiou])y$", "ies"), (r"$", "s"))
+THIRD_PERSON = ((r"(s|x|z|ch|sh|(?<!o)o)$", r"\1es"), (r"(?<![aeiou])y$", "ies"), (r"$", "s"))
+PAST = ((r"e$", "ed"), (r"(?<![aeiou])y$", "ied"), (r"$", "ed"))
+GERUND = ((r"ie$", "ying"), (r"(?<![eyo])e$", "ing"), (r"$", "ing"))
 
 
 def article(word: str) -> str:
     lowered = word.lower()
-    vowel = lowered[0] in VOWELS and not lowered.startswith(SOUNDS_LIKE_YOU)
+    vowel = lowered[0] in "aeiou" and not lowered.startswith(SOUNDS_LIKE_YOU)
     return "an" if vowel or lowered.startswith(SILENT_H) else "a"
-
-
-def _add_s(word: str, sibilants: tuple[str, ...]) -> str:
-    if word.endswith(sibilants):
-        return word + "es"
-    if word.endswith("y") and word[-2] not in VOWELS:
-        return word[:-1] + "ies"
-    return word + "s"
 
 
 def plural(entry: str) -> str:
     base, *forms = entry.split("/")
-    return forms[0] if forms else _add_s(base, ("s", "x", "z", "ch", "sh"))
+    return forms[0] if forms else with_ending(base, PLURAL)
 
 
 def third_person(entry: str) -> str:
-    sibilants = ("s", "x", "z", "ch", "sh", "o")
-    return _on_verb(entry.split("/")[0], lambda verb: _add_s(verb, () if verb.endswith("oo") else sibilants))
+    return inflect_verb(entry.split("/")[0], THIRD_PERSON)
 
 
 def past(entry: str) -> str:
     base, *forms = entry.split("/")
-    return forms[0] if forms else _on_verb(base, _regular_past)
+    return forms[0] if forms else inflect_verb(base, PAST)
 
 
 def gerund(entry: str) -> str:
     base, *forms = entry.split("/")
-    return forms[1] if len(forms) > 1 else _on_verb(base, _regular_gerund)
+    return forms[1] if len(forms) > 1 else inflect_verb(base, GERUND)
 
 
 def comparative(entry: str) -> str:
     base, *forms = entry.split("/")
-    return forms[0] if forms else (base + "r" if base.endswith("e") else base + "er")
+    return forms[0] if forms else base.removesuffix("e") + "er"
 
 
-def _on_verb(phrase: str, rule) -> str:
+def inflect_verb(phrase: str, endings: tuple[tuple[str, str], ...]) -> str:
     """Inflects the first word of `look around` and the like."""
     verb, *rest = phrase.split(" ")
-    return " ".join([rule(verb), *rest])
+    return " ".join([with_ending(verb, endings), *rest])
 
 
-def _regular_past(verb: str) -> str:
-    if verb.endswith("e"):
-        return verb + "d"
-    if verb.endswith("y") and verb[-2] not in VOWELS:
-        return verb[:-1] + "ied"
-    return verb + "ed"
-
-
-def _regular_gerund(verb: str) -> str:
-    if verb.endswith("ie"):
-        return verb[:-2] + "ying"
-    if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")):
-        return verb[:-1] + "ing"
-    return verb + "ing"
+def with_ending(word: str, endings: tuple[tuple[str, str], ...]) -> str:
+    return next(re.sub(ending, new, word, count=1) for ending, new in endings if re.search(ending, word))

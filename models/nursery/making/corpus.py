@@ -7,7 +7,7 @@ import re
 import statistics
 from collections import Counter
 
-from models.nursery.generator import SEED, TEST_STORIES, TRAIN_STORIES, load_lexicon, load_skeletons, stories
+from models.nursery.generator import SEED, TRAIN_STORIES, load_lexicon, load_skeletons, stories
 
 MOODS = ("happy", "sad", "proud", "tired", "brave", "angry", "calm", "lonely", "excited", "worried")
 
@@ -35,10 +35,8 @@ def quantiles(values: list[int]) -> dict[str, float]:
 
 
 def figures(train: list[str], test: list[str]) -> dict:
-    words: Counter[str] = Counter()
-    for story in train:
-        words.update(re.findall(r"[a-z]+(?:'[a-z]+)?", story.lower()))
     lowered = [story.lower() for story in train]
+    words = Counter(word for story in lowered for word in re.findall(r"[a-z]+(?:'[a-z]+)?", story))
     lengths = [len(tokens_of(story)) for story in train]
     sentences = [length for story in train[:10_000] for length in sentence_lengths(story)]
     return {
@@ -65,7 +63,7 @@ def main() -> None:
     parser.add_argument("--stories", type=int, default=TRAIN_STORIES, help="how many train stories to measure (default: all)")
     parser.add_argument("--show", type=int, default=3, help="how many stories to print (default: 3)")
     options = parser.parse_args()
-    train, test = list(stories("train", options.stories)), list(stories("test", TEST_STORIES))
+    train, test = list(stories("train", options.stories)), list(stories("test"))
     for story in train[: options.show]:
         print(story, end="\n\n")
     print(json.dumps(figures(train, test), indent=1))

@@ -13,36 +13,26 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from models.llama import Llama, LlamaConfig, initialize
-from models.nursery.generator import HERE, stories
+from models.nursery.generator import DATA, stories
 
 CONFIG = LlamaConfig(
-    vocab_size=4096,
-    hidden_size=128,
-    intermediate_size=341,
-    num_hidden_layers=4,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=32,
-    max_position_embeddings=512,
-    rms_norm_eps=1e-6,
-    rope_theta=10000.0,
-    tie_word_embeddings=True,
-    attention_bias=False,
-    mlp_bias=False,
-    eos_token_id=1,
-)
+    vocab_size=4096, hidden_size=128, intermediate_size=341, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+    head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-6, rope_theta=10000.0, tie_word_embeddings=True,
+    attention_bias=False, mlp_bias=False, eos_token_id=1,
+)  # fmt: skip
 LONGEST = 256  # tokens of a story kept
 ROWS_AT_ONCE = 16  # rows a forward pass: their logits stay in the processor's cache
 IGNORED = -100
 
 
-def encode(texts: list[str]) -> list[list[int]]:
-    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+def encode(texts: list[str], tokenizer: Tokenizer) -> list[list[int]]:
+    """Token ids with EOS, cut at LONGEST."""
     return [encoding.ids[:LONGEST] for encoding in tokenizer.encode_batch(texts, add_special_tokens=True)]
 
 
@@ -62,10 +52,8 @@ def epoch_batches(rows: list[list[int]], batch_size: int, seed: int, epoch: int)
 
 def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     """Inputs and next-token targets [N, T], targets IGNORED beyond a row's end."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    real = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], dtype=torch.bool)
-    return ids[:, :-1], ids[:, 1:].masked_fill(~real[:, 1:], IGNORED)
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=IGNORED)
+    return ids[:, :-1].clamp(min=0), ids[:, 1:]
 
 
 def summed_loss(model: Llama, rows: list[list[int]]) -> tuple[Tensor, int]:
@@ -90,73 +78,66 @@ def learning_rate(step: int, total: int, peak: float, warmup: int = 100) -> floa
     return peak * min((step + 1) / max(warmup, 1), (total - step) / (total - warmup))
 
 
-def save_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer, step: int, seen: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    moments = {f"{names[p]}/{key}": value for p, state in optimizer.state.items() for key, value in state.items()}
-    save_file(dict(model.named_parameters()), folder / "model.tmp")
-    save_file(moments, folder / "optimizer.tmp")
-    (folder / "model.tmp").replace(folder / "model.safetensors")
-    (folder / "optimizer.tmp").replace(folder / "optimizer.safetensors")
-    (folder / "state.json").write_text(json.dumps({"step": step, "tokens": seen}))
+def save_state(file: Path, model: Llama, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "tokens": tokens}
+    torch.save(state, file.with_suffix(".tmp"))
+    file.with_suffix(".tmp").replace(file)
 
 
-def load_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
-    model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    parameters = dict(model.named_parameters())
-    for key, value in load_file(folder / "optimizer.safetensors").items():
-        name, moment = key.rsplit("/", 1)
-        optimizer.state[parameters[name]][moment] = value
-    state = json.loads((folder / "state.json").read_text())
+def load_state(file: Path, model: Llama, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
+    """Steps taken and tokens seen."""
+    state = torch.load(file)
+    model.load_state_dict(state["model"], strict=True)
+    optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["tokens"]
 
 
+def train_step(model: Llama, optimizer: torch.optim.Optimizer, rows: list[list[int]], lr: float) -> float:
+    """The mean loss over the rows' tokens, before the step."""
+    tokens = sum(len(row) - 1 for row in rows)
+    loss = 0.0
+    for i in range(0, len(rows), ROWS_AT_ONCE):
+        part, _ = summed_loss(model, rows[i : i + ROWS_AT_ONCE])
+        (part / tokens).backward()
+        loss += part.item() / tokens
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+
+
 def pretrain(options: argparse.Namespace) -> None:
-    train, test = encode(list(stories("train"))), encode(list(stories("test", 2000)))
+    tokenizer = Tokenizer.from_file(str(DATA / "tokenizer.json"))
+    train, test = encode(list(stories("train")), tokenizer), encode(list(stories("test", 2000)), tokenizer)
     model = Llama(CONFIG)
     initialize(model, options.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, betas=(0.9, 0.95), weight_decay=0.1)
-    done, seen = load_state(options.work, model, optimizer) if (options.work / "state.json").exists() else (0, 0)
-    total = options.epochs * len(epoch_batches(train, options.batch_size, options.seed, 0))
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     options.work.mkdir(parents=True, exist_ok=True)
+    state = options.work / "state.pt"
+    start, seen = load_state(state, model, optimizer) if state.exists() else (0, 0)
+    batches = [
+        batch for epoch in range(options.epochs) for batch in epoch_batches(train, options.batch_size, options.seed, epoch)
+    ]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with (options.work / "log.jsonl").open("a") as log, Progress(*columns, refresh_per_second=1) as progress:
-        task = progress.add_task("pretraining", total=total, completed=done)
-        for epoch in range(options.epochs):
-            batches = epoch_batches(train, options.batch_size, options.seed, epoch)
-            for step, batch in enumerate(batches, start=epoch * len(batches)):
-                if step < done:
-                    continue
-                rows = [train[i] for i in batch]
-                tokens = sum(len(row) - 1 for row in rows)
-                loss = 0.0
-                for i in range(0, len(rows), ROWS_AT_ONCE):
-                    part, _ = summed_loss(model, rows[i : i + ROWS_AT_ONCE])
-                    (part / tokens).backward()
-                    loss += part.item() / tokens
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, total, options.lr)
-                optimizer.step()
-                optimizer.zero_grad()
-                seen += tokens
-                progress.update(task, advance=1, description=f"loss {loss:.3f}")
-                if (step + 1) % options.eval_every == 0 or step + 1 == total:
-                    row = {"step": step + 1, "tokens": seen, "loss": loss, "held_out_loss": held_out_loss(model, test)}
-                    progress.console.print(row)
-                    log.write(json.dumps(row) + "\n")
-                    log.flush()
-                    save_state(options.work, model, optimizer, step + 1, seen)
-    save_file(dict(model.named_parameters()), HERE / "model.safetensors", metadata={"format": "pt"})
-    (HERE / "config.json").write_text(json.dumps(CONFIG.to_hf(), indent=2) + "\n")
-    training = vars(options) | {
-        "work": str(options.work),
-        "steps": total,
-        "tokens": seen,
-        "held_out_loss": held_out_loss(model, test),
-    }
-    (HERE / "pretraining.json").write_text(json.dumps(training, indent=2) + "\n")
-    print(f"weights in {HERE}; next: uv run python -m bench.nursery_card")
+        task = progress.add_task("pretraining", total=len(batches), completed=start)
+        for step, batch in enumerate(batches[start:], start=start + 1):
+            rows = [train[i] for i in batch]
+            loss = train_step(model, optimizer, rows, learning_rate(step - 1, len(batches), options.lr))
+            seen += sum(len(row) - 1 for row in rows)
+            progress.update(task, advance=1, description=f"loss {loss:.3f}")
+            if step % options.eval_every == 0 or step == len(batches):
+                line = {"step": step, "tokens": seen, "loss": loss, "held_out_loss": held_out_loss(model, test)}
+                progress.console.print(line)
+                print(json.dumps(line), file=log, flush=True)
+                save_state(state, model, optimizer, step, seen)
+    save_file(dict(model.named_parameters()), DATA / "model.safetensors", metadata={"format": "pt"})
+    (DATA / "config.json").write_text(json.dumps(CONFIG.to_hf(), indent=2) + "\n")
+    outcome = {"work": str(options.work), "steps": len(batches), "tokens": seen, "held_out_loss": held_out_loss(model, test)}
+    (DATA / "pretraining.json").write_text(json.dumps(vars(options) | outcome, indent=2) + "\n")
+    print(f"weights in {DATA}; next: uv run python -m bench.nursery_card")
 
 
 def main() -> None:

@@ -1,18 +1,19 @@
 """Trains nursery's WordPiece tokenizer: 4,096 tokens, SimpleStories' conventions.
 
-`uv run python -m models.nursery.making.tokenizer` writes tokenizer.json beside this file.
+`uv run python -m models.nursery.making.tokenizer` writes nursery/data/tokenizer.json.
 
 WordPiece training leaves many merge steps behind that no text ever uses. So it trains a larger vocabulary,
 counts what longest-match encoding of the corpus really uses, and keeps the most frequent 4,096 tokens.
 """
 
 import json
+import string
 from collections import Counter
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from models.nursery.generator import HERE, stories
+from models.nursery.generator import DATA, stories
 
 VOCAB_SIZE = 4096
 OVERSIZE = 9000  # tokens trained before the unused are dropped
@@ -31,22 +32,18 @@ def blank_tokenizer(vocab: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def with_eos(tokenizer: Tokenizer) -> Tokenizer:
+def add_eos(tokenizer: Tokenizer) -> None:
     """Registers the special tokens and the rule that appends EOS when special tokens are asked for."""
     tokenizer.add_special_tokens([UNK, EOS])
-    eos = tokenizer.token_to_id(EOS)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {EOS}", pair="$A $B:1 " + EOS + ":1", special_tokens=[(EOS, eos)]
-    )
-    return tokenizer
+    rule = {"single": f"$A {EOS}", "pair": f"$A $B:1 {EOS}:1", "special_tokens": [(EOS, tokenizer.token_to_id(EOS))]}
+    tokenizer.post_processor = processors.TemplateProcessing(**rule)
 
 
 def word_counts(texts: Iterable[str]) -> Counter[str]:
     """What the normalizer and the pre-tokenizer make of the texts, counted."""
-    blank, words = blank_tokenizer({UNK: 0}), Counter()
-    for text in texts:
-        words.update(word for word, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(text)))
-    return words
+    blank = blank_tokenizer({UNK: 0})
+    split_texts = (blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(text)) for text in texts)
+    return Counter(word for words in split_texts for word, _ in words)
 
 
 def token_counts(tokenizer: Tokenizer, words: Counter[str]) -> Counter[str]:
@@ -60,8 +57,7 @@ def token_counts(tokenizer: Tokenizer, words: Counter[str]) -> Counter[str]:
 def train_tokenizer(words: Counter[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer:
     """Exactly `vocab_size` tokens, [UNK]=0 and [EOS]=1; raises AssertionError when the words make too few."""
     large = blank_tokenizer({UNK: 0})
-    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    signs = list("0123456789.,!?;:'\"-()&$%/")
+    letters, signs = list(string.ascii_lowercase), list("0123456789.,!?;:'\"-()&$%/")
     trainer = trainers.WordPieceTrainer(
         vocab_size=OVERSIZE, special_tokens=[UNK, EOS], initial_alphabet=letters + signs, show_progress=True
     )
@@ -75,7 +71,8 @@ def train_tokenizer(words: Counter[str], vocab_size: int = VOCAB_SIZE) -> Tokeni
         best = sorted((token for token in candidates if counts[token]), key=lambda token: (-counts[token], token))
         assert len(best) >= room, f"only {len(best) + len(kept)} tokens are used, {vocab_size} are wanted"
         if len(candidates) == room:
-            return with_eos(trial)
+            add_eos(trial)
+            return trial
         excess = len(best) - room
         candidates = set(best[: room + excess // 2] if excess > 50 else best[:room])
 
@@ -83,10 +80,8 @@ def train_tokenizer(words: Counter[str], vocab_size: int = VOCAB_SIZE) -> Tokeni
 def main() -> None:
     words = word_counts(stories("train"))
     tokenizer = train_tokenizer(words)
-    tokenizer.save(str(HERE / "tokenizer.json"))
-    counts = token_counts(tokenizer, words)
-    used = sum(counts[token] > 0 for token in tokenizer.get_vocab())
-    print(json.dumps({"tokens": tokenizer.get_vocab_size(), "occurring": used}))
+    tokenizer.save(str(DATA / "tokenizer.json"))
+    print(json.dumps({"tokens": tokenizer.get_vocab_size(), "occurring": len(token_counts(tokenizer, words))}))
 
 
 if __name__ == "__main__":
