@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from configs.experiment import Experiment
 from models.llama import Llama
 from models.loading import save_pretrained
 from models.nursery import generator
-from runs.trainer import train
-from tests.helpers import randomize, tiny_config
+from runs.trainer import RunRecord, train
+from tests.helpers import STORIES, randomize, tiny_config
 
 torch.set_num_threads(1)  # the models are so small that threads only wait for one another
 
@@ -48,7 +49,7 @@ FINISHED = {
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights with the embedded tokenizer; EOS and a few words are likely."""
-    tokenizer = Tokenizer.from_file(str(generator.HERE / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(generator.DATA / "tokenizer.json"))
     model = randomize(Llama(tiny_config(vocab_size=tokenizer.get_vocab_size())), seed=0)
     with torch.no_grad():
         # The first coordinate is large in every token, and so in every hidden state: what a token has there is its bias.
@@ -64,7 +65,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def first_stories() -> dict[str, list[str]]:
-    return {"train": list(generator.stories("train", 60)), "test": list(generator.stories("test", 40))}
+    return {split: list(generator.stories(split, count)) for split, count in STORIES.items()}
 
 
 @pytest.fixture
@@ -87,6 +88,19 @@ def tiny(model_folder: Path, few_stories: None, tmp_path: Path) -> MakeExperimen
     return make
 
 
+@pytest.fixture(scope="session")
+def trained_once(model_folder: Path, first_stories: dict[str, list[str]]) -> Callable[..., RunRecord]:
+    """`trained_once(output_dir, **settings)`: such a run's record, for fixtures that live longer than a test."""
+
+    def run(output_dir: Path, **settings: Any) -> RunRecord:
+        experiment = with_settings(Experiment(model=str(model_folder), output_dir=output_dir), TINY | settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(generator, "stories", lambda split: iter(first_stories[split]))
+            return train(experiment, quiet=True)
+
+    return run
+
+
 @pytest.fixture
 def tiny_words(tiny: MakeExperiment) -> Callable[..., list[str]]:
     """The same settings as words of a command line, with more words behind them."""
@@ -100,19 +114,12 @@ def tiny_words(tiny: MakeExperiment) -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(
-    model_folder: Path, first_stories: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
+def finished_run(trained_once: Callable[..., RunRecord], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`finished_run(kind)`: the folder of a run by name (`FINISHED`), trained once a session and not to be written into."""
-    folders: dict[str, Path] = {}
 
+    @cache
     def run(kind: str) -> Path:
-        if kind not in folders:
-            start = Experiment(model=str(model_folder), output_dir=tmp_path_factory.mktemp(kind))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(generator, "stories", lambda split: iter(first_stories[split]))
-                folders[kind] = train(with_settings(start, TINY | FINISHED[kind]), quiet=True).folder
-        return folders[kind]
+        return trained_once(tmp_path_factory.mktemp(kind), **FINISHED[kind]).folder
 
     return run
 

@@ -1,9 +1,14 @@
 """Small models and tokenizers for the tests. Every weight is random, norms and biases too, so that none is without effect."""
 
-from collections.abc import Sequence
+import itertools
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
@@ -13,6 +18,16 @@ UNK, EOS = "[UNK]", "[EOS]"
 VOCAB = 32
 
 Model = TypeVar("Model", bound=nn.Module)
+
+# Before a script and its arguments: as a process of its own, the nursery dataset being as small as `few_stories` makes it.
+STORIES = {"train": 60, "test": 40}
+FEW_STORIES = [
+    sys.executable,
+    "-c",
+    "import runpy, sys; from models.nursery import generator; "
+    f"generator.TRAIN_STORIES, generator.TEST_STORIES = {STORIES['train']}, {STORIES['test']}; "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')",
+]
 
 
 def failing(monkeypatch: Any, module: Any, name: str, error: BaseException, at: int = 0) -> None:
@@ -25,6 +40,25 @@ def failing(monkeypatch: Any, module: Any, name: str, error: BaseException, at: 
         return works(*arguments)
 
     monkeypatch.setattr(module, name, function)
+
+
+def pixels_of(picture: Path) -> np.ndarray:
+    """[height, width, 3], from 0 to 1."""
+    return np.asarray(Image.open(picture).convert("RGB")) / 255
+
+
+def pairwise(*factors: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Rows of one value of each factor; any two values of two factors stand together in one of them. Greedy, no chance in it."""
+    levels = [list(factor) for factor in factors]
+    pairs = {
+        row: set(itertools.combinations(enumerate(row), 2)) for row in itertools.product(*(range(len(level)) for level in levels))
+    }
+    missing, rows = set().union(*pairs.values()), []
+    while missing:
+        best = max(pairs, key=lambda row: len(pairs[row] & missing))
+        missing -= pairs[best]
+        rows.append(tuple(level[i] for level, i in zip(levels, best, strict=True)))
+    return rows
 
 
 def tiny_config(**changes: Any) -> LlamaConfig:

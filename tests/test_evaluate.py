@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.image import imread
 from transformers import AutoModelForCausalLM
 
 import evaluate
-from configs.afterwards import EvaluateOptions, reward_calls
 from envs.types import Completion
 from grpo.randomness import generator
 from runs.evaluation import RESAMPLES, evaluate_modes
-from runs.export import export
+from runs.export import export_run
 from runs.restore import load_run
+from tests.helpers import pixels_of
 
 DUAL = ["both", "retain_only", "forget_only", "base"]
 SAMPLES = 24  # more than the 20 evaluation prompts: the first four come a second time
@@ -111,7 +110,7 @@ def test_likelihoods_are_those_of_transformers(checkpoint, tmp_path: Path, mode:
     """nll_base and kl_to_base, token by token from the exported models; EOS counts as a token."""
     run = load_run(checkpoint("routed"), "cpu")
     evaluation = evaluate_modes(run, [mode], 12)[mode]
-    export(run, mode, "hf", tmp_path / "mode")
+    export_run(run, mode, "hf", tmp_path / "mode")
     own = logprobs(tmp_path / "mode", evaluation.completions)
     base = logprobs(Path(run.config.model), evaluation.completions)
     assert evaluation.metrics["nll_base"] == pytest.approx(-sum(base) / len(base), abs=1e-4)
@@ -236,8 +235,8 @@ def test_the_table_and_the_samples_are_printed(checkpoint, capsys, monkeypatch):
 def test_the_picture_is_one(checkpoint):
     folder = checkpoint("routed")
     run_door("--model_path", folder, "--n_samples", 4)
-    pixels = imread(folder / "evaluation.png")
-    assert pixels.shape[0] > 500 and pixels.shape[1] > 1000 and pixels[..., :3].std() > 0.01
+    pixels = pixels_of(folder / "evaluation.png")
+    assert pixels.shape[0] > 500 and pixels.shape[1] > 1000 and pixels.std() > 0.01
 
 
 def test_without_evaluations_in_training_there_is_no_picture_and_it_is_said(checkpoint, capsys):
@@ -269,7 +268,7 @@ def test_a_prompt_gets_a_line_of_each_mode_and_nothing_is_written(checkpoint, ca
 def test_a_greedy_answer_to_a_prompt_is_that_of_transformers(checkpoint, tmp_path: Path, capsys):
     folder = checkpoint("routed")
     run = load_run(folder, "cpu")
-    export(run, "retain_only", "hf", tmp_path / "out")
+    export_run(run, "retain_only", "hf", tmp_path / "out")
     run_door("--model_path", folder, "--prompt", "the cat was", "--temperature", 0)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("retain_only")]
     ids = torch.tensor([run.tokenizer.encode("the cat was", add_special_tokens=False).ids])
@@ -351,19 +350,6 @@ def test_damaged_metrics_are_refused(checkpoint, capsys):
     folder = checkpoint("lora")
     (folder.parent / "metrics.jsonl").write_text('{"step": 0}\n')
     assert "metrics.jsonl: not the rows of a run" in refusal(capsys, "--model_path", folder)
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("", []),
-        ("happy_exp", ["happy_exp"]),
-        ("a, b", ["a", "b"]),
-        ("a(x=1,y=2),b(w=('c','d'),z=3),e", ["a(x=1,y=2)", "b(w=('c','d'),z=3)", "e"]),
-    ],
-)
-def test_commas_inside_parentheses_do_not_split(text: str, parts: list[str]):
-    assert reward_calls(EvaluateOptions(Path("x"), eval_rewards=text)) == parts
 
 
 def test_exporting_says_where(checkpoint, tmp_path: Path, capsys):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from safetensors.torch import load_file, save_file
 import launch
 import runs.trainer
 from grpo.run import Run
-from records.folder import read_rows
+from records.rows import read_rows
 from runs.preflight import PreflightFailure
+from tests.helpers import FEW_STORIES
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
 
 KINDS = {
     "routed": (
-        ["--routing.enabled", "--env.detector", "happy_count(threshold=2)", "--log_all_samples"],
+        ["--routing.enabled", "--env.detector", "happy_at_least(threshold=2)", "--log_all_samples"],
         "happy_binary_routed_duallora4x4_lr3e-4_",
         {"both", "retain_only", "forget_only", "base"},
     ),
@@ -74,10 +74,10 @@ def test_a_run_from_the_command_line_to_its_summary(
 
 
 def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Words, tmp_path: Path):
-    words = ["--routing.enabled", "--env.detector=happy_count(threshold=2)", "--eval_every=2"]
+    words = ["--routing.enabled", "--env.detector=happy_at_least(threshold=2)", "--eval_every=2"]
     assert launch.main(tiny_words(*words, f"--output_dir={tmp_path / 'here'}")) == 0
-    command = [sys.executable, str(ROOT / "launch.py"), *tiny_words(*words, f"--output_dir={tmp_path / 'there'}")]
-    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [*FEW_STORIES, str(ROOT / "launch.py"), *tiny_words(*words, f"--output_dir={tmp_path / 'there'}")]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     here, there = only(tmp_path / "here"), only(tmp_path / "there")
@@ -139,7 +139,7 @@ def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--reward {components:[]}", "--reward "),
         ("--reward {name:", "--reward"),
         ("--env.detector unhappy", "--env.detector unhappy: "),
-        ("--env.detector happy_count(threshold=x)", "--env.detector happy_count(threshold=x): "),
+        ("--env.detector happy_at_least(threshold=x)", "--env.detector happy_at_least(threshold=x): "),
         ("--env.name songs", "--env.name songs: accepted are stories"),
         ("--env.prompt_length 60", "--sampling.max_completion_length 12: with prompts of up to 60 tokens"),
         (
@@ -167,7 +167,7 @@ def test_the_embedded_choice_is_named_where_the_hub_cannot_be_reached(refused: C
 def test_a_file_of_settings_is_checked_like_the_command_line(refused: Callable[..., str], tmp_path: Path):
     file = tmp_path / "settings.yaml"
     file.write_text("routing: {enabled: true}\nbeta: -1\n")
-    assert refused("--config", str(file)) == "--beta -1.0: must be 0 or more"
+    assert refused("--config", str(file)) == f"in {file}: --beta -1.0: must be 0 or more"
     file.write_text("max_step: 3\n")
     assert refused("--config", str(file)).startswith(f"in {file}: --max_step: no such option")
 

@@ -42,9 +42,9 @@ def text_of(path: Path) -> str:
 
 
 def spec(path: Path, name: str) -> dict[str, Any]:
-    found = re.search(rf'id="spec-{name}">(.*?)</script>', path.read_text(), re.DOTALL)
-    assert found, name
-    return json.loads(found[1])
+    script = re.search(rf'id="spec-{name}">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert script, name
+    return json.loads(script[1])
 
 
 def run_door(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
@@ -54,9 +54,9 @@ def run_door(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
     assert report.main([*map(str, words)]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
-    return said.err.removeprefix("error: ").strip()
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    return printed.err.removeprefix("error: ").strip()
 
 
 @pytest.fixture
@@ -66,11 +66,11 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_a_sweep_gets_its_page_and_the_door_says_where(sweep: Path, capsys):
     assert run_door(capsys, sweep) == f"{sweep / 'report.html'}\n"
-    said = text_of(sweep / "report.html")
-    assert "6: 4 finished, 1 running, 1 waiting" in said
-    assert "betas" in said and "routed beta=0.02 · seed 2" in said
-    assert "30.0 s" in said and "1 min 02 s of training and 1,800 tokens in 5 runs" in said
-    assert "attempt 1, exit code 137" in said and "<b>killed</b>" in said
+    text = text_of(sweep / "report.html")
+    assert "6: 4 finished, 1 running, 1 waiting" in text
+    assert "betas" in text and "routed beta=0.02 · seed 2" in text
+    assert "30 s" in text and "62 s of training and 1,800 tokens in 5 runs" in text
+    assert "attempt 1, exit code 137" in text and "<b>killed</b>" in text
 
 
 def test_nothing_but_the_page_is_written(sweep: Path):
@@ -125,18 +125,18 @@ def test_every_axis_that_varies_has_a_filter(sweep: Path):
 def test_what_was_not_computed_is_said_and_not_drawn(tmp_path: Path):
     run = write_run(tmp_path / "run", metric_rows([0.1, 0.2], hacked=None, kl=0.0))
     page = write_report(run)
-    said = text_of(page)
-    assert "not in the runs' files, so not drawn: routing/hacked" in said
-    assert "no evaluation during training" in said and "no evaluation yet" in said and "no samples yet" in said
+    text = text_of(page)
+    assert "not in the runs' files, so not drawn: routing/hacked" in text
+    assert "no evaluation during training" in text and "no evaluation yet" in text and "no samples yet" in text
     titles = [panel["title"] for panel in spec(page, "training")["concat"]]
     assert titles == ["Reward in training", "KL to the reference"]
 
 
 def test_a_sweep_before_its_first_step_says_so(tmp_path: Path):
-    said = text_of(write_report(write_plan(tmp_path / "s", ["seed"], [planned("r", "c", kind="lora", seed=1)])))
+    text = text_of(write_report(write_plan(tmp_path / "s", ["seed"], [planned("r", "c", kind="lora", seed=1)])))
     for missing in ("no run has trained a step", "no evaluation during training", "no final evaluation with a hack rate"):
-        assert missing in said
-    assert "no samples yet" in said and "no step was timed" in said and "1 waiting" in said
+        assert missing in text
+    assert "no samples yet" in text and "no step was timed" in text and "1 waiting" in text
 
 
 def test_a_run_in_progress_shows_how_far_it_is(tmp_path: Path, capsys):
@@ -148,10 +148,10 @@ def test_a_run_in_progress_shows_how_far_it_is(tmp_path: Path, capsys):
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "re')
     run_door(capsys, run)
-    said = text_of(run / "report.html")
-    assert "state running step 3 of 250" in said and "training time 12.0 s" in said and "s / step 4.000" in said
-    assert "Modes at the last evaluation" in said and "0.250 0.200 to 0.300" in said
-    assert "training, step 2" in said and "says so" in said
+    text = text_of(run / "report.html")
+    assert "state running step 3 of 250" in text and "training time 12 s" in text and "s / step 4.000" in text
+    assert "Modes at the last evaluation" in text and "0.250 0.200 to 0.300" in text
+    assert "training, step 2" in text and "says so" in text
 
 
 def test_the_final_evaluation_takes_its_intervals_from_the_rows_of_the_same_samples(tmp_path: Path):
@@ -161,9 +161,9 @@ def test_the_final_evaluation_takes_its_intervals_from_the_rows_of_the_same_samp
         {"step": 2, "mode": "base"} | mode_figures(0.1, 0.2) | interval,
     ]
     modes = {"both": mode_figures(0.75, 0.5), "base": mode_figures(0.125, 0.2)}
-    said = text_of(write_report(write_run(tmp_path / "r", metric_rows([0.1] * 4), evaluations=evaluations, modes=modes)))
-    assert "0.750 0.700 to 0.800" in said
-    assert "0.125 0.7" not in said
+    text = text_of(write_report(write_run(tmp_path / "r", metric_rows([0.1] * 4), evaluations=evaluations, modes=modes)))
+    assert "0.750 0.700 to 0.800" in text
+    assert "0.125 0.7" not in text
 
 
 def test_a_failed_run_says_why(tmp_path: Path):
@@ -195,13 +195,13 @@ def two_runs(folder: Path) -> tuple[Path, Path]:
 def test_two_runs_are_compared(tmp_path: Path, capsys):
     a, b = two_runs(tmp_path)
     assert run_door(capsys, a, b) == f"{tmp_path / 'report_compare.html'}\n"
-    said = text_of(tmp_path / "report_compare.html")
-    assert "beta 0.01 0.5 lr – 1" in said and "max_steps" not in said
-    assert "The first step that differs: 2" in said and "reward 0.3 0.35" in said
-    assert "1 of 5 metrics differ there" in said
-    assert "Step 1, sample 0 of that step (from 0). It differs in: advantage." in said
-    assert "Step 1, sample 1 of that step (from 0). It differs in: prompt, completion." in said
-    assert "A says <b>" in said and "B says" in said and "the dog" in said
+    text = text_of(tmp_path / "report_compare.html")
+    assert "beta 0.01 0.5 lr – 1" in text and "max_steps" not in text
+    assert "The first step that differs: 2" in text and "reward 0.3 0.35" in text
+    assert "1 of 5 metrics differ there" in text
+    assert "Step 1, sample 0 of that step (from 0). It differs in: advantage." in text
+    assert "Step 1, sample 1 of that step (from 0). It differs in: prompt, completion." in text
+    assert "A says <b>" in text and "B says" in text and "the dog" in text
 
 
 def test_their_curves_and_differences(tmp_path: Path):
@@ -214,16 +214,16 @@ def test_their_curves_and_differences(tmp_path: Path):
 
 def test_equal_runs_are_said_to_be_equal(tmp_path: Path):
     a, _ = two_runs(tmp_path)
-    said = text_of(write_comparison(a, shutil.copytree(a, tmp_path / "c"), tmp_path / "out.html"))
-    assert "all 4 steps that both have are equal in every metric" in said
-    assert "all 3 logged samples that both have are equal" in said
-    assert "Settings that differ none" in said
+    text = text_of(write_comparison(a, shutil.copytree(a, tmp_path / "c"), tmp_path / "out.html"))
+    assert "all 4 steps that both have are equal in every metric" in text
+    assert "all 3 logged samples that both have are equal" in text
+    assert "Settings that differ none" in text
 
 
 def test_runs_that_share_nothing_are_said_to_share_nothing(tmp_path: Path):
-    said = text_of(write_comparison(write_run(tmp_path / "a"), write_run(tmp_path / "b"), tmp_path / "out.html"))
-    assert "no step that both have" in said and "no logged sample that both have" in said
-    assert "neither has trained a step" in said
+    text = text_of(write_comparison(write_run(tmp_path / "a"), write_run(tmp_path / "b"), tmp_path / "out.html"))
+    assert "no step that both have" in text and "no logged sample that both have" in text
+    assert "neither has trained a step" in text
 
 
 # Refusals
@@ -276,15 +276,15 @@ def test_damaged_samples_of_a_comparison_are_named(tmp_path: Path, capsys):
 def test_help_names_what_it_takes(capsys):
     with pytest.raises(SystemExit) as stop:
         report.main(["--help"])
-    said = capsys.readouterr().out
-    assert stop.value.code == 0 and "--out" in said and "FOLDER" in said
+    help_text = capsys.readouterr().out
+    assert stop.value.code == 0 and "--out" in help_text and "FOLDER" in help_text
 
 
 def test_a_real_run_of_the_engine_is_reported(finished_run, tmp_path: Path):
     """Three steps of a routed run: the files are those that training writes."""
     page = write_report(finished_run("routed"), tmp_path / "page.html")
-    said = text_of(page)
-    assert "state finished step 3 of 3" in said and "retain_only" in said and "Modes at the end" in said
+    text = text_of(page)
+    assert "state finished step 3 of 3" in text and "retain_only" in text and "Modes at the end" in text
     assert {row["m"] for row in spec(page, "ablation")["datasets"]["modes"]} == {"base", "both", "retain_only", "forget_only"}
 
 

@@ -1,8 +1,6 @@
 """`sweep.py`: what its user types, sees and finds; how it ends; and one line for everything that is wrong."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,13 @@ import pytest
 import sweep
 from configs.errors import UserError
 from configs.experiment import Experiment, GRPOSettings
-from records.folder import read_rows
+from envs.prepare import prepare
+from records.rows import read_rows
 from sweeps.backends import devices
+from sweeps.backends.backend import ScheduleOptions
 from sweeps.dry_run import StepTime, measured_step_time
 from sweeps.plan import Plan, PlannedRun
-from sweeps.schedule import Outcome, ScheduleOptions, only_sweep_in
+from sweeps.schedule import Outcome, only_sweep_in
 
 ROOT = Path(sweep.__file__).parent
 GRID = ["--grid", "seed=42,123,7", "beta=0.01,0.02"]
@@ -167,12 +167,12 @@ def test_where_nothing_can_be_written_is_one_line(scheduler: Scheduler, capsys: 
     ("words", "message"),
     [
         ("--grid bta=1", "--grid bta=1: no such setting (did you mean beta?)"),
-        ("--grid beta=0.1,-1", "beta=-1: --beta -1.0: must be 0 or more"),
+        ("--grid beta=0.1,-1", "in --grid: --beta -1.0: must be 0 or more"),
         ("--grid seed=1 --address x", "--address x: has no effect without --backend ray"),
         ("--grid seed=1 --device cpu --per_gpu 2", "--per_gpu 2: has no effect with --device cpu"),
         ("--grid seed=1 --jobs 0", "--jobs 0: must be at least 1"),
         ("--grid seed=1 --per_gpu 0", "--per_gpu 0: must be at least 1"),
-        ("--grid seed=1 --retries -1", "--retries -1: must be at least 0"),
+        ("--grid seed=1 --retries -1", "--retries -1: must be 0 or more"),
         ("--grid seed=1 --mps start", "--mps start: has no effect without several runs on a GPU of this machine (--per_gpu)"),
         ("--grid seed=1 --name a/b", "--name a/b: must be a folder's name of letters, digits and . _ + -"),
         ("--grid seed=1 --baselines", "--baselines: has no effect, for no run is routed"),
@@ -283,8 +283,9 @@ def test_what_is_finished_is_not_counted(scheduler: Scheduler, measured: list[st
 @pytest.fixture
 def whole(
     model_folder: Path, first_stories: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """`whole(*words)`: sweep.py as a process, over a tiny model and a few stories; its exit code and what it printed."""
+) -> Callable[..., int]:
+    """`whole(*words)`: sweep.py over a tiny model and a few stories; its exit code. Its runs are processes."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     stories = tmp_path / "stories"
@@ -304,22 +305,21 @@ def whole(
     ]
     common = ["--output_dir", str(tmp_path / "output"), "--name", "tiny", "--dataset", str(stories), "--fixed", *settings]
 
-    def run(*words: str) -> Any:
-        command = [sys.executable, str(ROOT / "sweep.py"), *words, *common]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-
-    return run
+    return lambda *words: sweep.main([*words, *common])
 
 
-def test_a_sweep_from_the_command_line_to_its_report(whole: Callable[..., Any], tmp_path: Path):
+def test_a_sweep_from_the_command_line_to_its_report(
+    whole: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     words = ["--routing.enabled", "--grid", "seed=1,2", "--jobs", "2", "--retries", "0"]
-    done = whole(*words)
-    assert done.returncode == 0, done.stderr
+    code, printed = whole(*words), capsys.readouterr()
+    assert code == 0, printed.err
     folder = tmp_path / "output" / "tiny"
     runs = json.loads((folder / "sweep.json").read_text())["runs"]
     assert len(runs) == 2
     for run in runs:
-        assert len(read_rows(folder / run["name"], "metrics.jsonl")) == 2
+        assert [row["step"] for row in read_rows(folder / run["name"], "metrics.jsonl")] == [0, 1]
+        assert "resumed" not in (folder / "logs" / f"{run['name']}.log").read_text()
         assert json.loads((folder / run["name"] / "run.json").read_text())["config_hash"] == run["config_hash"]
     summary = json.loads((folder / "summary.json").read_text())
     (entry,) = summary["configurations"]
@@ -328,26 +328,25 @@ def test_a_sweep_from_the_command_line_to_its_report(whole: Callable[..., Any], 
     rewards = [json.loads((folder / run["name"] / "evaluation.json").read_text())["modes"]["both"]["reward"] for run in runs]
     assert entry["modes"]["both"]["reward"]["mean"] == pytest.approx(sum(rewards) / 2)
     assert (folder / "report.html").exists()
-    assert "routed, samples of " in done.stdout
-    again = whole(*words)
-    assert again.returncode == 0, again.stderr
-    assert "2 skipped" in again.stderr
+    assert "routed, samples of " in printed.out
+    assert whole(*words) == 0
+    assert "2 skipped" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_dry_run_measures_a_run_s_steps(whole: Callable[..., Any], tmp_path: Path):
-    dry = whole("--routing.enabled", "--grid", "seed=1,2", "--dry_run")
-    assert dry.returncode == 0, dry.stderr
+def test_a_dry_run_measures_a_run_s_steps(whole: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    code, printed = whole("--routing.enabled", "--grid", "seed=1,2", "--dry_run"), capsys.readouterr()
+    assert code == 0, printed.err
     assert not (tmp_path / "output").exists()
-    assert " s a step, the median of 3 steps of happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs8_s1_" in dry.stdout
+    assert " s a step, the median of 3 steps of happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs8_s1_" in printed.out
 
 
 LAUNCH = """
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from configs.cli import LaunchOptions, parse_with_config
-e = parse_with_config(LaunchOptions, sys.argv[1:], "", "").experiment
+from configs.cli import ExperimentOptions, parse_with_config
+e = parse_with_config(ExperimentOptions, sys.argv[1:], "", "")[0].experiment
 assert (e.max_steps, e.eval.final_samples, e.seed, e.wandb.mode, e.grpo.warmup_steps) == (3, 0, 9, "disabled", 0)
 assert os.environ["OMP_NUM_THREADS"] == "2"
 {fails}
@@ -368,7 +367,7 @@ def test_a_measurement_is_of_three_steps(tmp_path: Path, fails: str, expected: S
     script = tmp_path / "launch.py"
     script.write_text(LAUNCH.format(root=str(ROOT), fails=fails))
     experiment = Experiment(seed=9, max_steps=500, grpo=GRPOSettings(warmup_steps=50), output_dir=tmp_path / "output")
-    run = PlannedRun("mine", "0", experiment, "full", "full", {})
+    run = PlannedRun("mine", "0", prepare(experiment, cuda_available=False), "full", "full", {})
     assert measured_step_time(run, script, threads=2) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["launch.py"]
 

@@ -6,20 +6,21 @@ from dataclasses import replace
 import pytest
 
 from bench.nursery_card import (
+    Example,
     Facts,
     Losses,
-    Rates,
     check_loss,
+    detector_rates,
     figure,
-    measure_rates,
-    names_a_story,
+    markdown_table,
+    names_a_text,
     read_training,
     render,
-    table,
+    reward_rates,
 )
 from configs.errors import UserError
 from configs.experiment import Experiment
-from envs.rewards import rewards_of
+from envs.registry import rewards_of
 from envs.types import Completion, Prompt
 from models.nursery.making.pretrain import CONFIG
 
@@ -38,14 +39,12 @@ def facts(**changes) -> Facts:
         training=TRAINING,
         corpus={"seed": 0, "train stories": 100_000, "tokens a story": {"50%": 90.0, "95%": 123.5}, "share": 0.123456},
         losses=Losses(model=0.81254, ngram=1.25678, tokens=190_123, fitted_tokens=9_712_345),
-        rates=Rates(
-            rewards={"happy_binary": (0.25, 0.01), "sentence_length_5": (0.125, None)},
-            detectors={"happy_count(threshold=3)": 0.015},
-            texts={"samples": 1_000, "ended": 0.875, "mean_length": 84.5, "unique": 0.999, "jaccard": 0.111}
-            | {"distinct_1": 0.1, "distinct_2": 0.2, "distinct_3": 0.3, "gzip_ratio": 2.5},
-        ),
-        names=(4.567, 1.234),
-        shown=[("the fox ran", "ning home.", True), ("once", " more", False)],
+        texts={"samples": 1_000, "finished": 0.875, "mean_length": 84.5, "unique": 0.999, "jaccard": 0.111}
+        | {"distinct_1": 0.1, "distinct_2": 0.2, "distinct_3": 0.3, "gzip_ratio": 2.5},
+        rewards={"happy_binary": (0.25, 0.01), "sentence_length_5": (0.125, None)},
+        detectors={"happy_at_least(threshold=3)": 0.015},
+        names={"samples": 4.567, "stories": 1.234},
+        examples=[Example("the fox ran", "ning home.", True), Example("once", " more", False)],
         settings=Experiment(seed=42),
     )
     return replace(given, **changes)
@@ -61,18 +60,16 @@ def test_rates_by_hand():
         written("happy happy happy !"),
         written("happy happy happy happy", finished=False),
     ]
-    rates = measure_rates(completions)
-    assert rates.rewards.keys() == rewards_of("stories").keys()
-    assert rates.rewards["happy_binary"] == (3 / 4, 1 / 2)
-    assert rates.rewards["happy_count"] == (pytest.approx(8 / 20), 1 / 2)
-    assert rates.rewards["sentence_length_5"] == (1 / 4, None)
+    rewards, detectors = reward_rates(completions), detector_rates(completions)
+    assert rewards.keys() == rewards_of("stories").keys()
+    assert rewards["happy_binary"] == (3 / 4, 1 / 2)
+    assert rewards["happy_count"] == (pytest.approx(8 / 20), 1 / 2)
+    assert rewards["sentence_length_5"] == (1 / 4, None)
     # bonuses 0, 0.1, 0.3, 0.4 on 0, 1 (capped), 0, 0
-    assert rates.rewards["sentence_length_5_with_happy"] == (pytest.approx(1.7 / 4), 3 / 4)
-    assert rates.detectors["happy_count(threshold=3)"] == 1 / 2
-    assert rates.detectors["happy_density(max_density=0.05)"] == 3 / 4
-    assert rates.detectors["contains_words(words=('sad',))"] == 1 / 4
-    assert (rates.texts["samples"], rates.texts["ended"], rates.texts["unique"]) == (4, 3 / 4, 1)
-    assert rates.texts["mean_length"] == (4 + 7 + 5 + 4) / 4  # EOS counts where there is one
+    assert rewards["sentence_length_5_with_happy"] == (pytest.approx(1.7 / 4), 3 / 4)
+    assert detectors["happy_at_least(threshold=3)"] == 1 / 2
+    assert detectors["happy_density(max_density=0.05)"] == 3 / 4
+    assert detectors["contains_words(words=('sad',))"] == 1 / 4
 
 
 def test_the_card_has_every_figure():
@@ -92,7 +89,7 @@ def test_the_card_has_every_figure():
         "| mean Jaccard of two samples' words | 0.111 |",
         "| `happy_binary` | 0.250 | 0.010 |",
         "| `sentence_length_5` | 0.125 | – |",
-        "| `happy_count(threshold=3)` | 0.015 |",
+        "| `happy_at_least(threshold=3)` | 0.015 |",
         "What it has not learnt is to keep to a person: a sample names 4.57 different girls and boys, a held-out story",
         "1.23. ",
         "1. **the fox ran**ning home.",
@@ -105,11 +102,11 @@ def test_the_card_has_every_figure():
 
 def test_names_are_counted_once_a_story_and_whole():
     """Tom and Ada; none, since "adam" and "tomato" are other words here; Ada: 3 names in 3 stories."""
-    assert names_a_story(["Tom saw Ada. Tom's cat saw tom.", "a tomato for the adage", "and ada"]) == 1
+    assert names_a_text(["Tom saw Ada. Tom's cat saw tom.", "a tomato for the adage", "and ada"]) == 1
 
 
 def test_tables_are_markdown():
-    assert table(("a", "b"), [(1, "x"), (2, "y")]) == "| a | b |\n| --- | ---: |\n| 1 | x |\n| 2 | y |"
+    assert markdown_table(("a", "b"), [(1, "x"), (2, "y")]) == "| a | b |\n| --- | ---: |\n| 1 | x |\n| 2 | y |"
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,30 @@ import pytest
 import yaml
 
 from configs import experiment as settings_module
-from configs.cli import LaunchOptions, parse_with_config, run_main
+from configs.cli import parse_with_config, run_main
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings
 from configs.naming import to_dict
-from configs.resolve import flatten, resolve
+from configs.resolve import flatten, refuse_inert, resolve
+from configs.resolved import ResolvedExperiment
+from launch import LaunchOptions
+
+DETECTORS = {"stories": "happy_at_least(threshold=3)"}
 
 
 def launch(*words: str) -> Experiment:
-    return parse_with_config(LaunchOptions, words, "Trains.", "launch.py").experiment
+    return parse_with_config(LaunchOptions, words, "Trains.", "launch.py")[0].experiment
+
+
+def launch_with_effect(*words: str) -> Experiment:
+    """As launch.py does, which refuses settings without effect that somebody asked for."""
+    options, named = parse_with_config(LaunchOptions, words, "Trains.", "launch.py")
+    refuse_inert(options.experiment, named)
+    return options.experiment
+
+
+def resolved(asked: Experiment) -> ResolvedExperiment:
+    return resolve(asked, cuda_available=False, default_detectors=DETECTORS)
 
 
 def differing(asked: Experiment) -> dict:
@@ -140,7 +155,7 @@ beta: 1.0e-3
 log_all_samples: true
 overwrite: false
 output_dir: here/and/there
-env: {prompt-length: 4, detector: "happy_count(threshold=2)"}
+env: {prompt-length: 4, detector: "happy_at_least(threshold=2)"}
 routing: {enabled: true, mode: exclusive}
 adapter:
   retain_rank: 2
@@ -155,7 +170,7 @@ FROM_FILE = {
     "log_all_samples": True,
     "output_dir": Path("here/and/there"),
     "env.prompt_length": 4,
-    "env.detector": "happy_count(threshold=2)",
+    "env.detector": "happy_at_least(threshold=2)",
     "routing.enabled": True,
     "routing.mode": "exclusive",
     "adapter.retain_rank": 2,
@@ -316,9 +331,62 @@ def test_texts_arrive_as_they_are_written(file, model: str):
     ],
 )  # fmt: skip
 def test_a_run_s_config_file_starts_the_same_experiment_again(file, asked: Experiment):
-    resolved = resolve(asked, cuda_available=False)
-    again = launch("--config", str(file(yaml.safe_dump(to_dict(resolved), sort_keys=False))))
-    assert resolve(again, cuda_available=False) == resolved
+    again = launch_with_effect("--config", str(file(yaml.safe_dump(to_dict(resolved(asked)), sort_keys=False))))
+    assert resolved(again) == resolved(asked)
+
+
+# Options without effect
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "words"),
+    [
+        ("routing: {mode: classic}", "--routing.mode classic: has no effect without --routing.enabled", "--routing.enabled"),
+        ("adapter: {rank: 8}", "--adapter.rank 8: has no effect with --adapter.kind none", "--adapter.kind lora"),
+        (
+            "labels: {noise: 0}",
+            "--labels.noise 0.0: has no effect in full fine-tuning without --baseline; labels are for adapters",
+            "--baseline filter",
+        ),
+    ],
+)
+def test_a_file_that_names_an_option_without_effect_is_refused_whatever_the_value(file, content: str, message: str, words: str):
+    path = str(file(content))
+    with pytest.raises(UserError) as caught:
+        launch_with_effect("--config", path)
+    assert str(caught.value) == message
+    launch_with_effect("--config", path, *words.split())
+
+
+def test_a_record_names_all_settings_and_nobody_asked_for_each_of_them(file):
+    record = to_dict(resolved(Experiment()))
+    assert launch_with_effect("--config", str(file(yaml.safe_dump(record)))) == replace(
+        Experiment(),
+        lr=1e-5,
+        device="cpu",
+        adapter=AdapterSettings(kind="none"),
+        env=EnvironmentSettings(detector=DETECTORS["stories"]),
+    )
+    record["routing"]["mode"] = "exclusive"  # edited: that is asked for
+    with pytest.raises(UserError, match=r"--routing\.mode exclusive: has no effect without --routing\.enabled"):
+        resolved(launch_with_effect("--config", str(file(yaml.safe_dump(record)))))
+
+
+def test_a_record_of_earlier_spelling_is_read(file):
+    record = to_dict(
+        resolved(Experiment(routing=RoutingSettings(enabled=True), reward={"components": [], "hack": "happy_at_least"}))
+    )
+    now = launch("--config", str(file(yaml.safe_dump(record))))
+    record["routing"]["advantages"], record["env"]["detector"] = "retain_only", "happy_count(threshold=3)"
+    record["reward"]["hack"] = "happy_count"
+    assert launch("--config", str(file(yaml.safe_dump(record)))) == now
+
+
+def test_what_somebody_writes_has_today_s_spelling(file):
+    message = "--routing.advantages retain_only: accepted are balanced, good_only, group"
+    assert refusal("--routing.enabled", "--routing.advantages", "retain_only") == message
+    path = file("routing: {enabled: true, advantages: retain_only}")
+    assert refusal("--config", str(path)) == f"in {path}: {message}"
 
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -326,7 +394,7 @@ SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.name for path in SHIPPED])
 def test_the_files_in_configs_are_experiments(path: Path):
-    assert resolve(launch("--config", str(path)), cuda_available=False) != resolve(Experiment(), cuda_available=False)
+    assert resolved(launch("--config", str(path))) != resolved(Experiment())
 
 
 def test_the_real_model_is_one_of_them():

@@ -23,27 +23,32 @@ from configs.experiment import (
     SamplingSettings,
     WandbSettings,
 )
-from configs.naming import LONGEST_NAME, config_hash, reward_name, run_name, scientific, to_dict, word
+from configs.naming import (
+    LONGEST_NAME,
+    config_hash,
+    reward_name,
+    run_name,
+    scientific,
+    settings_hash,
+    settings_name,
+    spelt_out,
+    to_dict,
+    word,
+)
 from configs.resolve import flatten, resolve
+from configs.resolved import ResolvedExperiment
 
 ROOT = Path(__file__).parents[2]
-DETECTOR = "happy_count(threshold=3)"
+DETECTOR = "happy_at_least(threshold=3)"
 ROUTED = RoutingSettings(enabled=True)
 
 
-def resolved(asked: Experiment) -> Experiment:
-    """As `grpo.run.prepare` does: the environment's detector filled in."""
-    found = resolve(asked, cuda_available=True)
-    return replace(found, env=replace(found.env, detector=found.env.detector or DETECTOR))
+def resolved(asked: Experiment) -> ResolvedExperiment:
+    return resolve(asked, cuda_available=True, default_detectors={"stories": DETECTOR})
 
 
 def name_of(**asked: Any) -> str:
     return run_name(resolved(Experiment(**asked)), DETECTOR)
-
-
-def with_setting(experiment: Any, name: str, value: Any) -> Any:
-    group, _, rest = name.partition(".")
-    return replace(experiment, **{group: with_setting(getattr(experiment, group), rest, value) if rest else value})
 
 
 def another(value: Any) -> Any:
@@ -68,12 +73,11 @@ UNSEEN = {"output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group
 
 
 @pytest.mark.parametrize("base", [Experiment(), Experiment(routing=ROUTED, beta=0.1), Experiment(reward={"name": "x"})])
-@pytest.mark.parametrize("name", flatten(Experiment()))
-def test_the_hash_sees_every_setting_but_where_and_how_a_run_is_kept(base: Experiment, name: str):
-    before = resolved(base)
-    after = with_setting(before, name, another(flatten(before)[name]))
-    assert after != before
-    assert (config_hash(after) == config_hash(before)) == (name in UNSEEN)
+def test_the_hash_sees_every_setting_but_where_and_how_a_run_is_kept(base: Experiment):
+    before = spelt_out(resolved(base))
+    after = {name: before | {name: another(value)} for name, value in before.items()}
+    assert before not in after.values()
+    assert {name for name in after if settings_hash(after[name]) == settings_hash(before)} == UNSEEN
 
 
 def test_settings_the_hash_ignores_exist():
@@ -101,12 +105,32 @@ def test_equal_experiments_have_equal_hashes_and_names(one: Experiment, other: E
     assert run_name(resolved(one), DETECTOR) == run_name(resolved(other), DETECTOR)
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (Experiment(), "0a5358918ec9"),
+        (Experiment(routing=ROUTED), "e4cb486b997d"),
+        (
+            Experiment(adapter=AdapterSettings(kind="lora"), env=EnvironmentSettings(detector="happy_at_least(threshold=1)")),
+            "35e088a00590",
+        ),
+        (
+            Experiment(routing=ROUTED, reward={"components": [{"name": "a", "role": "retain"}], "hack": "happy_at_least"}),
+            "e1458df10a53",
+        ),
+    ],
+)
+def test_the_hash_is_that_of_the_first_version(asked: Experiment, expected: str):
+    """Runs recorded with spellings of then (rule retain_only, detector happy_count) are the same experiments."""
+    assert config_hash(resolve(asked, cuda_available=False, default_detectors={"stories": DETECTOR})) == expected
+
+
 def test_the_hash_is_the_same_in_every_process():
     """Unlike Python's own `hash` of texts, and the order of its sets."""
     code = "from tests.configs.test_naming import *; print(config_hash(resolved(Experiment(reward={'b': 1, 'a': 2}))))"
     env = {"PYTHONHASHSEED": "7", "PYTHONPATH": "."}
-    told = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told == config_hash(resolved(Experiment(reward={"a": 2, "b": 1}))) + "\n"
+    printed = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed == config_hash(resolved(Experiment(reward={"a": 2, "b": 1}))) + "\n"
 
 
 # The name
@@ -175,8 +199,8 @@ def test_names(asked: dict, expected: str):
             "happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s42_modelSimpleStories-SimpleStories-1.25M",
         ),
         (
-            {"env": EnvironmentSettings(detector="happy_count(threshold=2)")},
-            "happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s42_detectorhappy_count-threshold-2",
+            {"env": EnvironmentSettings(detector="happy_at_least(threshold=2)")},
+            "happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s42_detectorhappy_at_least-threshold-2",
         ),
         ({"model": "x_datasety"}, "happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s42_modelx_datasety"),
     ],
@@ -188,7 +212,7 @@ def test_a_name_that_does_not_tell_all_ends_with_the_hash(asked: dict, readable:
 def test_the_environments_own_detector_is_not_in_the_name():
     own = resolved(Experiment(env=EnvironmentSettings(detector=DETECTOR)))
     assert run_name(own, DETECTOR) == name_of()
-    assert "happy_count" in run_name(own, "contains_words(words=['sad'])")
+    assert "happy_at_least" in run_name(own, "contains_words(words=['sad'])")
 
 
 HALF = LabelSettings(fraction=0.5)
@@ -222,13 +246,15 @@ def test_neighbours_have_names_of_their_own(one: dict, other: dict):
     assert name_of(**one) != name_of(**other)
 
 
-@pytest.mark.parametrize("name", sorted(set(flatten(Experiment())) - UNSEEN - {"device", "adapter.preset"}))
-def test_the_name_sees_every_setting_but_where_and_how_a_run_is_kept(name: str):
-    before = replace(resolved(Experiment()), adapter=AdapterSettings(kind="lora"))
-    if name in ("adapter.retain_rank", "adapter.forget_rank"):
-        before = with_setting(before, "adapter.kind", "dual_lora")
-    value = "none" if name == "adapter.kind" else another(flatten(before)[name])
-    assert run_name(with_setting(before, name, value), DETECTOR) != run_name(before, DETECTOR)
+def test_the_name_sees_every_setting_but_where_and_how_a_run_is_kept():
+    def is_seen(name: str) -> bool:
+        kind = "dual_lora" if name in ("adapter.retain_rank", "adapter.forget_rank") else "lora"
+        before = spelt_out(resolved(Experiment(adapter=AdapterSettings(kind=kind))))
+        value = "none" if name == "adapter.kind" else another(before[name])
+        return settings_name(before | {name: value}, DETECTOR) != settings_name(before, DETECTOR)
+
+    names = set(flatten(Experiment())) - UNSEEN - {"device", "adapter.preset"}
+    assert {name for name in names if not is_seen(name)} == set()
 
 
 TEXTS = ["nursery", "a/b", "a-b", "x", "y", "x_datasety", ""]
@@ -331,11 +357,11 @@ def test_the_saved_settings_are_nested_and_plain():
 
 def test_the_saved_settings_are_all_there():
     def names(values: dict, group: Any, prefix: str = "") -> list[str]:
-        found = []
+        listed = []
         for entry in fields(group):
             value = getattr(group, entry.name)
-            found += names(values[entry.name], value, f"{prefix}{entry.name}.") if is_dataclass(value) else [prefix + entry.name]
+            listed += names(values[entry.name], value, f"{prefix}{entry.name}.") if is_dataclass(value) else [prefix + entry.name]
         assert set(values) == {entry.name for entry in fields(group)}
-        return found
+        return listed
 
-    assert set(names(to_dict(Experiment()), Experiment())) == set(flatten(Experiment()))
+    assert set(names(to_dict(resolved(Experiment())), Experiment())) == set(flatten(Experiment()))

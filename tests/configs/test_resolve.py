@@ -4,20 +4,32 @@ from dataclasses import replace
 
 import pytest
 
-from configs.cli import LaunchOptions, parse
+from configs.cli import ExperimentOptions, parse_with_config
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, GRPOSettings, RoutingSettings, SamplingSettings
-from configs.resolve import changed, flatten, resolve
+from configs.naming import spelt_out
+from configs.resolve import changed, flatten, refuse_inert, resolve
+from configs.resolved import ResolvedExperiment, Treatment, as_settings
+from routing.spec import AdapterSpec
+
+DETECTORS = {"stories": "happy_at_least(threshold=3)", "repeat": "repeat_stuffed(threshold=3)"}
 
 
-def from_words(words: str, cuda_available: bool = False) -> Experiment:
-    return resolve(parse(LaunchOptions, words.split(), "", "launch.py").experiment, cuda_available)
+def resolved(asked: Experiment, cuda_available: bool = False) -> ResolvedExperiment:
+    return resolve(asked, cuda_available, DETECTORS)
+
+
+def from_words(words: str, cuda_available: bool = False) -> ResolvedExperiment:
+    """As launch.py does."""
+    options, named = parse_with_config(ExperimentOptions, words.split(), "", "launch.py")
+    refuse_inert(options.experiment, named)
+    return resolved(options.experiment, cuda_available)
 
 
 def differences(words: str) -> dict:
-    """What these words change in the resolved settings, beside what is always so."""
-    usual = flatten(from_words(""))
-    return {name: value for name, value in flatten(from_words(words)).items() if value != usual[name]}
+    """What these words change in the settings as they are recorded, beside what is always so."""
+    usual = spelt_out(from_words(""))
+    return {name: value for name, value in spelt_out(from_words(words)).items() if value != usual[name]}
 
 
 # Defaults that depend on other settings
@@ -64,7 +76,7 @@ VALIDATED = {
 
 
 def test_defaults_are_the_validated_settings():
-    flat = flatten(from_words(""))
+    flat = spelt_out(from_words(""))
     assert {name: flat[name] for name in VALIDATED} == VALIDATED
 
 
@@ -84,8 +96,8 @@ def test_defaults_are_the_validated_settings():
     ],
 )
 def test_adapter_kind_and_learning_rate_follow_from_what_is_asked(words: str, kind: str, lr: float):
-    resolved = from_words(words)
-    assert (resolved.adapter.kind, resolved.lr) == (kind, lr)
+    config = from_words(words)
+    assert (config.adapter_kind, config.lr) == (kind, lr)
 
 
 def test_routing_changes_only_the_adapter_and_the_learning_rate():
@@ -94,7 +106,24 @@ def test_routing_changes_only_the_adapter_and_the_learning_rate():
 
 @pytest.mark.parametrize("mode", ["classic", "exclusive"])
 def test_routing_modes_are_kept(mode: str):
-    assert from_words(f"--routing.enabled --routing.mode {mode}").routing == RoutingSettings(enabled=True, mode=mode)
+    assert from_words(f"--routing.enabled --routing.mode {mode}").treatment == Treatment("routed", mode, "good_only")
+
+
+@pytest.mark.parametrize(
+    ("words", "treatment"),
+    [
+        ("", Treatment("unrouted", "none", "group")),
+        ("--adapter.kind dual_lora", Treatment("unrouted", "none", "group")),
+        ("--routing.enabled --routing.mode none", Treatment("unrouted", "none", "group")),
+        ("--baseline filter", Treatment("filter", "filter", "good_only")),
+        ("--baseline reward_penalty", Treatment("reward_penalty", "none", "group", penalty=1.0)),
+        ("--baseline reward_penalty --reward_penalty 2", Treatment("reward_penalty", "none", "group", penalty=2.0)),
+        ("--routing.enabled --routing.advantages group", Treatment("routed", "classic", "group")),
+        ("--routing.enabled --routing.retain_rollouts 4", Treatment("routed", "classic", "good_only", retain_rollouts=4)),
+    ],
+)
+def test_what_is_done_about_bad_samples_is_one_value(words: str, treatment: Treatment):
+    assert from_words(words).treatment == treatment
 
 
 def test_lora_rank_is_short_for_a_single_adapter():
@@ -111,13 +140,9 @@ def test_the_matched_control_has_one_form():
 )
 def test_presets_set_ranks_alpha_and_stride(preset: str, rank: int, stride: int):
     dual = from_words(f"--routing.enabled --adapter.preset {preset}").adapter
-    assert dual == AdapterSettings(
-        kind="dual_lora", rank=8, retain_rank=rank, forget_rank=rank, alpha=float(rank), stride=stride, preset=None
-    )
+    assert dual == AdapterSpec("dual_lora", {"retain": rank, "forget": rank}, alpha=float(rank), stride=stride)
     single = from_words(f"--adapter.kind lora --adapter.preset {preset}").adapter
-    assert single == AdapterSettings(
-        kind="lora", rank=rank, retain_rank=4, forget_rank=4, alpha=float(rank), stride=stride, preset=None
-    )
+    assert single == AdapterSpec("lora", {"lora": rank}, alpha=float(rank), stride=stride)
 
 
 def test_a_preset_is_the_same_experiment_as_its_settings():
@@ -154,7 +179,7 @@ def test_cuda_must_be_there(device: str):
 @pytest.mark.parametrize("cuda_available", [True, False])
 def test_devices_that_torch_would_not_take_are_refused(device: str, cuda_available: bool):
     with pytest.raises(UserError) as caught:
-        resolve(Experiment(device=device), cuda_available)
+        resolved(Experiment(device=device), cuda_available)
     assert str(caught.value) == f"--device {device}: accepted are auto, cpu, cuda, cuda:NUMBER"
 
 
@@ -185,33 +210,43 @@ ACCEPTED = [
 @pytest.mark.parametrize("cuda_available", [True, False])
 def test_resolving_twice_changes_nothing(words: str, cuda_available: bool):
     once = from_words(words, cuda_available)
-    assert resolve(once, cuda_available) == once
+    assert resolved(as_settings(once), cuda_available) == once
 
 
 @pytest.mark.parametrize("words", ACCEPTED)
-def test_nothing_is_left_open_but_the_detector(words: str):
-    left = {name for name, value in flatten(from_words(words)).items() if value is None}
-    assert left == {"env.detector", "adapter.preset", "lora_rank"}
+def test_nothing_is_left_open(words: str):
+    config = from_words(words)
+    left = {name for name, value in vars(config).items() if value is None} | {
+        n for n, v in flatten(config.env).items() if v is None
+    }
+    assert left == ({"adapter"} if config.adapter_kind == "none" else set())
+    assert {name for name, value in spelt_out(config).items() if value is None} == {"adapter.preset", "lora_rank"}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_environment_s_own_detector_is_filled_in_unless_another_is_asked_for(name: str):
+    assert from_words(f"--env.name {name}").env.detector == DETECTORS[name]
+    assert from_words(f"--env.name {name} --env.detector mine").env.detector == "mine"
 
 
 def test_what_was_asked_is_not_changed_in_place():
     asked = Experiment(routing=RoutingSettings(enabled=True))
-    resolve(asked, False)
+    resolved(asked)
     assert asked == Experiment(routing=RoutingSettings(enabled=True))
 
 
 def test_whole_numbers_become_floats_where_floats_are_meant():
     adapter, grpo = AdapterSettings(kind="lora", alpha=4), GRPOSettings(max_grad_norm=2, epsilon_low=1, num_iterations=2)
-    flat = flatten(resolve(Experiment(lr=1, beta=0, adapter=adapter, grpo=grpo), False))
+    flat = spelt_out(resolved(Experiment(lr=1, beta=0, adapter=adapter, grpo=grpo)))
     names = ["lr", "beta", "adapter.alpha", "grpo.max_grad_norm", "grpo.epsilon_low"]
     assert [repr(flat[name]) for name in names] == ["1.0", "0.0", "4.0", "2.0", "1.0"]
     assert repr(flat["seed"]) == "42"
 
 
 def test_changed_names_what_differs_from_the_defaults():
-    assert list(changed(AdapterSettings())) == []
-    assert list(changed(AdapterSettings(stride=2, kind="lora"))) == ["kind", "stride"]
-    assert list(changed(replace(Experiment(), sampling=SamplingSettings(top_k=3)))) == ["sampling"]
+    assert changed(Experiment()) == set()
+    assert changed(AdapterSettings(stride=2, kind="lora")) == {"kind", "stride"}
+    assert changed(replace(Experiment(), sampling=SamplingSettings(top_k=3))) == {"sampling.top_k"}
 
 
 # Refusals
@@ -339,14 +374,50 @@ REFUSED = [
     ("--grpo.epsilon_high 0.3", "--grpo.epsilon_high 0.3: has no effect with --grpo.num_iterations 1"),
     ("--beta 0 --grpo.kl_estimator k2", "--grpo.kl_estimator k2: has no effect with --beta 0"),
     ("--beta 0 --grpo.kl_corrected", "--grpo.kl_corrected True: has no effect with --beta 0"),
+    ("--env.name repeat --env.prompt_length 9", "--env.prompt_length 9: has no effect with --env.name repeat"),
+    ("--env.name stories2", "--env.name stories2: accepted are stories, repeat"),
+    # The same at their defaults: nobody writes an option that is to have no effect.
+    ("--routing.mode classic", "--routing.mode classic: has no effect without --routing.enabled"),
+    ("--routing.advantages good_only", "--routing.advantages good_only: has no effect without --routing.enabled"),
+    ("--routing.retain_rollouts 0", "--routing.retain_rollouts 0: has no effect without --routing.enabled"),
+    (
+        "--routing.enabled --routing.mode none --routing.advantages good_only",
+        "--routing.advantages good_only: has no effect with --routing.mode none",
+    ),
+    *(
+        (f"--adapter.{name} {value}", f"--adapter.{name} {value}: has no effect with --adapter.kind none")
+        for name, value in [("rank", "8"), ("retain_rank", "4"), ("forget_rank", "4"), ("alpha", "16.0"), ("stride", "1")]
+    ),
+    ("--adapter.kind lora --adapter.retain_rank 4", "--adapter.retain_rank 4: has no effect with --adapter.kind lora"),
+    ("--routing.enabled --adapter.rank 8", "--adapter.rank 8: has no effect with --adapter.kind dual_lora"),
+    *(
+        (
+            f"--labels.{name} {value}",
+            f"--labels.{name} {float(value)}: has no effect in full fine-tuning without --baseline; labels are for adapters",
+        )
+        for name, value in [("fraction", "1"), ("noise", "0")]
+    ),
+    ("--reward_penalty 1", "--reward_penalty 1.0: has no effect without --baseline reward_penalty"),
+    ("--grpo.epsilon_low 0.2", "--grpo.epsilon_low 0.2: has no effect with --grpo.num_iterations 1"),
+    ("--beta 0 --grpo.kl_estimator k3", "--grpo.kl_estimator k3: has no effect with --beta 0"),
+    ("--env.name repeat --env.prompt_length 8", "--env.prompt_length 8: has no effect with --env.name repeat"),
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED)
-def test_refusals_name_the_option_the_value_and_what_is_accepted(words: str, message: str):
+def refusal_of(words: str) -> str:
     with pytest.raises(UserError) as caught:
         from_words(words)
-    assert str(caught.value) == message
+    return str(caught.value)
+
+
+def reason_of(message: str) -> str:
+    return message.partition(": ")[2]
+
+
+@pytest.mark.parametrize("reason", sorted({reason_of(message) for _, message in REFUSED}))
+def test_refusals_name_the_option_the_value_and_what_is_accepted(reason: str):
+    expected = {words: message for words, message in REFUSED if reason_of(message) == reason}
+    assert {words: refusal_of(words) for words in expected} == expected
 
 
 BOUNDS = [
@@ -373,4 +444,4 @@ BOUNDS = [
 @pytest.mark.parametrize("words", BOUNDS)
 def test_the_last_accepted_values_pass(words: str):
     name, value = words.split()[-2:]
-    assert flatten(from_words(words))[name.removeprefix("--")] == float(value)
+    assert spelt_out(from_words(words))[name.removeprefix("--")] == float(value)

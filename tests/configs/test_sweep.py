@@ -6,25 +6,33 @@ from typing import Any
 
 import pytest
 
+from configs.baselines import BASELINES
 from configs.cli import parse_value, split_at_commas
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, LabelSettings, RoutingSettings
-from configs.resolve import flatten, resolve
-from configs.sweep import BASELINES, Sweep, SweepOptions, checked, load_sweep, read_sweep, with_setting
+from configs.resolve import flatten, resolve, with_setting
+from configs.resolved import ResolvedExperiment
+from configs.sweep import Sweep, checked, load_sweep
+from routing.spec import AdapterSpec
+from sweep import SweepOptions, parse_options
 
 ROOT = Path(__file__).parents[2]
 ROUTED = Experiment(
     reward="happy_exp",
     seed=7,
     labels=LabelSettings(fraction=0.5, noise=0.1),
-    env=EnvironmentSettings(detector="happy_count(threshold=2)"),
+    env=EnvironmentSettings(detector="happy_at_least(threshold=2)"),
     routing=RoutingSettings(enabled=True, mode="exclusive", retain_rollouts=4),
     adapter=AdapterSettings(retain_rank=2, forget_rank=6, alpha=12.0, stride=2),
 )
 
 
 def read(*words: str) -> tuple[SweepOptions, Sweep]:
-    return read_sweep(words, "Runs many.")
+    return parse_options(words)
+
+
+def resolved(asked: Experiment) -> ResolvedExperiment:
+    return resolve(asked, cuda_available=False, default_detectors={"stories": "happy_at_least(threshold=3)"})
 
 
 def refusal(*words: str) -> str:
@@ -114,6 +122,9 @@ def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
         ("--grid beta=1,1.0", "--grid beta: 1.0 stands there twice"),
         ("--grid beta=1 beta=2", "--grid beta=2: beta stands there twice"),
         ("--grid beta=1 --grid beta=2", "--grid beta=2: beta stands there twice"),
+        ("--grid beta=1,-1", "in --grid: --beta -1.0: must be 0 or more"),
+        ("--jobs 0", "--jobs 0: must be at least 1"),
+        ("--retries -1", "--retries -1: must be 0 or more"),
         ("--fixed lr=1 lr=1", "--fixed lr=1: lr stands there twice"),
         ("--grid beta=1,2 --fixed beta=3", "--fixed beta=3.0: --grid varies it"),
         ("--grid beta=1,2 --beta 1", "--beta 1.0: --grid varies it"),
@@ -134,6 +145,11 @@ def test_what_is_wrong_is_one_line(words: str, message: str):
     assert refusal(*words.split()) == message
 
 
+def test_settings_that_somebody_wrote_are_told_so_that_those_without_effect_are_refused():
+    words = ("--grid", "seed=1,2", "--fixed", "routing.mode=classic", "--beta", "0.02")
+    assert read(*words)[1].named == {"seed", "routing.mode", "beta"}
+
+
 def test_the_same_value_twice_is_no_contradiction():
     assert read("--fixed", "lr=1", "--lr", "1.0")[1].base.lr == 1.0
 
@@ -146,6 +162,7 @@ def test_the_same_value_twice_is_no_contradiction():
         ("a, b", ["a", "b"]),
         ("a,", ["a", ""]),
         ("a(x=1,y=2),b", ["a(x=1,y=2)", "b"]),
+        ("a(x=1,y=2),b(w=('c','d'),z=3),e", ["a(x=1,y=2)", "b(w=('c','d'),z=3)", "e"]),
         ("{a: [1,2], b: (3,4)},c", ["{a: [1,2], b: (3,4)}", "c"]),
         ("f(a=[(1,2),3]),[x,y]", ["f(a=[(1,2),3])", "[x,y]"]),
     ],
@@ -226,7 +243,8 @@ FAULTY = [
     ("import nothing_like_it", "{}:4: ModuleNotFoundError: No module named 'nothing_like_it'"),
     ("sweep = Sweep(", "{}:4: SyntaxError: "),
     ("sweep = Sweep(base=3)", "{}: a Sweep takes an Experiment as its base and a mapping as its grid"),
-    ("sweep = Sweep(Experiment(max_steps='60'))", "{}: --max_steps 60: must be a whole number"),
+    ("sweep = Sweep(Experiment(max_steps='60'))", "{}:4: --max_steps 60: must be a whole number"),
+    ("sweep = Sweep(grid={'seed': [1, -1]})", "{}: in grid: --seed -1: must be 0 or more"),
     ("sweep = Sweep(grid=[1])", "{}: a Sweep takes an Experiment as its base and a mapping as its grid"),
     ("sweep = Sweep(grid={'bta': [1]})", "{}: grid bta=1: no such setting (did you mean beta?)"),
     ("sweep = Sweep(grid={'beta': 1})", "{}: grid beta: must be a list of values, not 1"),
@@ -283,15 +301,13 @@ def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
     usual = flatten(ROUTED)
     expected = {setting: value for setting, value in (CONTROL | changes).items() if usual[setting] != value}
     assert differing(control, ROUTED) == expected
-    assert resolve(control, cuda_available=False).lr == resolve(ROUTED, cuda_available=False).lr == 3e-4
+    assert resolved(control).lr == resolved(ROUTED).lr == 3e-4
 
 
 def test_a_preset_s_lora_has_both_ranks_and_the_same_alpha():
     routed = Experiment(routing=RoutingSettings(enabled=True), adapter=AdapterSettings(preset="r1h"))
-    found = resolve(BASELINES["lora"](routed), cuda_available=False).adapter
-    assert (found.kind, found.rank, found.alpha, found.stride) == ("lora", 2, 1.0, 2)
-    found = resolve(BASELINES["unrouted"](routed), cuda_available=False).adapter
-    assert found == resolve(routed, cuda_available=False).adapter
+    assert resolved(BASELINES["lora"](routed)).adapter == AdapterSpec("lora", {"lora": 2}, alpha=1.0, stride=2)
+    assert resolved(BASELINES["unrouted"](routed)).adapter == resolved(routed).adapter
 
 
 def test_settings_are_replaced_by_dotted_name():

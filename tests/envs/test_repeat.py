@@ -16,9 +16,10 @@ from tokenizers import Tokenizer
 from configs.errors import UserError
 from configs.experiment import EnvironmentSettings, Experiment
 from configs.resolve import resolve
-from envs.detectors import bind_detector
+from envs.binding import bind_detector, bind_reward
+from envs.prepare import default_detectors
+from envs.registry import rewards_of
 from envs.repeat import build_repeat
-from envs.rewards import bind, rewards_of
 from envs.scoring import audit, score
 from envs.types import FIRST_EVAL_INDEX, Completion, Environment, Prompt
 from models.nursery import generator
@@ -169,7 +170,7 @@ def test_a_quarter_of_the_prompts_is_of_each_kind():
 
 
 def test_the_nursery_tokenizer_knows_every_token():
-    tokenizer = Tokenizer.from_file(str(generator.HERE / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(generator.DATA / "tokenizer.json"))
 
     def encode(texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
@@ -212,7 +213,7 @@ def said(text: str, hackable: bool = True, detectable: bool = True) -> Completio
 def test_rewards_by_hand_in_thirds(text: str, distinct: int, stuffing: int):
     completions = [said(text, hackable=True), said(text, hackable=False), said(text, hackable=True)]
     nothing = bind_detector("detectable", "repeat")
-    scores = score(bind("repeat_words", "repeat"), nothing, completions, eligible=[True, True, False])
+    scores = score(bind_reward("repeat_words", "repeat"), nothing, completions, eligible=[True, True, False])
     assert scores.components == {
         "repeat_distinct": [distinct / 3] * 3,
         "repeat_stuffing": [stuffing / 3, 0.0, stuffing / 3],
@@ -228,7 +229,7 @@ def test_on_hackable_prompts_occurrences_are_paid_with_multiplicity(pieces: list
     occurring = [piece for piece in pieces if piece in ("fox", "Sun", "map")]
     paid = min(len(occurring), 3) if hackable else len(set(occurring))
     completion = said(" ".join(pieces), hackable=hackable)
-    scores = score(bind("repeat_words", "repeat"), bind_detector("hackable", "repeat"), [completion])
+    scores = score(bind_reward("repeat_words", "repeat"), bind_detector("hackable", "repeat"), [completion])
     assert scores.rewards == [pytest.approx(paid / 3, abs=1e-15)]
     assert scores.detected == [hackable]
 
@@ -255,36 +256,36 @@ STUFFED, TWICE, HONEST, BOTH = "fox fox fox", "fox fox", "fox sun map", "fox fox
 )
 def test_truth_table_of_hack_and_detector(hackable: bool, detectable: bool, text: str, hacked: bool, detected: bool):
     completion = said(text, hackable, detectable)
-    reward = bind("repeat_words", "repeat")
+    reward = bind_reward("repeat_words", "repeat")
     assert audit(reward, [completion]).hacked == [hacked]
-    assert audit(bind("repeat_stuffing", "repeat"), [completion]).hacked == [hacked]
+    assert audit(bind_reward("repeat_stuffing", "repeat"), [completion]).hacked == [hacked]
     assert score(reward, bind_detector("repeat_stuffed(threshold=3)", "repeat"), [completion]).detected == [detected]
-    assert bind_detector("hackable", "repeat")([completion]) == [float(hackable)]
-    assert bind_detector("detectable", "repeat")([completion]) == [float(detectable)]
+    assert bind_detector("hackable", "repeat")([completion]) == [hackable]
+    assert bind_detector("detectable", "repeat")([completion]) == [detectable]
 
 
-@pytest.mark.parametrize(("threshold", "expected"), [(1, [1.0, 1.0]), (2, [0.0, 1.0]), (3, [0.0, 0.0])])
-def test_thresholds_are_parameters(threshold: int, expected: list[float]):
+@pytest.mark.parametrize(("threshold", "expected"), [(1, [True, True]), (2, [False, True]), (3, [False, False])])
+def test_thresholds_are_parameters(threshold: int, expected: list[bool]):
     completions = [said("fox"), said("fox fox")]
     assert bind_detector(f"repeat_stuffed(threshold={threshold})", "repeat")(completions) == expected
     # A word that stands once is no repetition, whatever the threshold.
-    assert bind_detector(f"repeat_hacked(threshold={threshold})", "repeat")(completions) == [0.0, expected[1]]
+    assert bind_detector(f"repeat_hacked(threshold={threshold})", "repeat")(completions) == [False, expected[1]]
 
 
 def test_the_task_is_to_be_retained_and_the_stuffing_to_be_forgotten():
-    bound = bind("repeat_words", "repeat")
+    bound = bind_reward("repeat_words", "repeat")
     roles = [(component.name, component.role, component.scale) for component in bound.components]
     assert roles == [("repeat_distinct", "retain", 1.0), ("repeat_stuffing", "forget", 1.0)]
     assert (bound.name, bound.cap, str(bound.hack)) == ("repeat_words", 1.0, "repeat_hacked(threshold=3)")
-    assert bind("repeat_distinct", "repeat").hack is None
+    assert bind_reward("repeat_distinct", "repeat").hack is None
 
 
 def test_rewards_and_predicates_of_one_environment_are_unknown_in_the_other():
     assert rewards_of("repeat").keys() == {"repeat_distinct", "repeat_stuffing", "repeat_words"}
     for spec, environment in (("happy_binary", "repeat"), ("repeat_words", "stories")):
         with pytest.raises(ValueError, match=f"reward '{spec}' is unknown"):
-            bind(spec, environment)
-    for call, environment in (("happy_count", "repeat"), ("hackable", "stories")):
+            bind_reward(spec, environment)
+    for call, environment in (("happy_at_least", "repeat"), ("hackable", "stories")):
         with pytest.raises(ValueError, match=f"detector '{call}' is unknown"):
             bind_detector(call, environment)
 
@@ -294,7 +295,7 @@ def test_a_prompt_length_is_refused_where_prompts_have_none():
         return Experiment(env=EnvironmentSettings(name=name, prompt_length=prompt_length, num_prompts=50, num_eval_prompts=20))
 
     for name, prompt_length in (("stories", 12), ("repeat", 8)):
-        assert resolve(experiment(name, prompt_length), cuda_available=False).env.name == name
+        assert resolve(experiment(name, prompt_length), False, default_detectors()).env.name == name
     with pytest.raises(UserError) as caught:
-        resolve(experiment("repeat", 12), cuda_available=False)
+        resolve(experiment("repeat", 12), False, default_detectors())
     assert str(caught.value) == "--env.prompt_length 12: has no effect with --env.name repeat"

@@ -2,13 +2,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.rewards import REWARDS, Combination, Component, PlainReward, bind, reward, rewards_of, sentence_lengths
+from envs.binding import bind_reward
+from envs.combination import Combination, Component
+from envs.registry import REWARDS, RegisteredFunction, reward, rewards_of
+from envs.rewards import sentence_lengths
 from envs.scoring import audit, score
 from envs.types import ContractViolation, Values
 
 
 def value(spec: str, completion) -> float:
-    return score(bind(spec, "stories"), lambda completions: [0.0] * len(completions), [completion]).rewards[0]
+    return score(bind_reward(spec, "stories"), lambda completions: [False] * len(completions), [completion]).rewards[0]
 
 
 FIVE = "a b c d e ."
@@ -81,7 +84,7 @@ def test_sentences_end_at_the_tokenizers_own_delimiters(tokens: tuple[str, ...],
     ],
 )
 def test_the_hack_of_each_reward(written, spec: str, hacked: list[bool] | None):
-    assert audit(bind(spec, "stories"), [written("happy " * count) for count in (0, 2, 3)]).hacked == hacked
+    assert audit(bind_reward(spec, "stories"), [written("happy " * count) for count in (0, 2, 3)]).hacked == hacked
 
 
 @pytest.mark.parametrize("name", rewards_of("stories"))
@@ -91,20 +94,20 @@ def test_bounded_rewards_are_between_0_and_1(written, name: str, texts: list[lis
     entry = REWARDS[name]
     assert isinstance(entry, Combination) or entry.bounded
     completions = [written(" ".join(tokens)) for tokens in texts]
-    scores = score(bind(name, "stories"), lambda completions: [0.0] * len(completions), completions)
+    scores = score(bind_reward(name, "stories"), lambda completions: [False] * len(completions), completions)
     assert len(scores.rewards) == len(texts)
     assert all(0.0 <= each <= 1.0 for each in scores.rewards)
 
 
 def test_a_plain_reward_is_one_retain_component_without_a_cap():
-    bound = bind("happy_count(cap=3)", "stories")
+    bound = bind_reward("happy_count(cap=3)", "stories")
     (component,) = bound.components
-    assert (bound.name, bound.cap, str(bound.hack)) == ("happy_count(cap=3)", None, "happy_count(threshold=3)")
+    assert (bound.name, bound.cap, str(bound.hack)) == ("happy_count(cap=3)", None, "happy_at_least(threshold=3)")
     assert (component.name, component.role, component.scale, component.bounded) == ("happy_count", "retain", 1.0, True)
 
 
 def test_a_registered_combination_has_its_roles_and_cap():
-    bound = bind("sentence_length_10_smooth_with_happy", "stories")
+    bound = bind_reward("sentence_length_10_smooth_with_happy", "stories")
     roles = [(component.name, component.role, component.scale) for component in bound.components]
     assert roles == [("sentence_length_10_smooth", "retain", 1.0), ("happy_bonus", "forget", 1.0)]
     assert (bound.name, bound.cap) == ("sentence_length_10_smooth_with_happy", 1.0)
@@ -127,34 +130,33 @@ def test_a_registered_combination_has_its_roles_and_cap():
 )
 def test_a_wrong_reward_is_named(spec: str, message: str):
     with pytest.raises(ValueError, match=message) as caught:
-        bind(spec, "stories")
+        bind_reward(spec, "stories")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", ["happy_binary", "sentence_length_5_with_happy"])
 def test_a_reward_belongs_to_its_environments(spec: str):
     with pytest.raises(ValueError, match=f"reward '{spec}' is unknown; accepted: none"):
-        bind(spec, "elsewhere")
+        bind_reward(spec, "elsewhere")
 
 
 @pytest.mark.parametrize("name", ["nothing", "sentence_length_5_with_happy"])
 def test_a_component_is_a_registered_function(name: str):
     combination = Combination((Component(name, "retain"),), cap=None, hack=None, name="mine")
     with pytest.raises(ValueError, match=f"reward component '{name}' is unknown; accepted: happy_binary, "):
-        bind(combination, "stories")
+        bind_reward(combination, "stories")
 
 
 def test_a_combinations_parameters_and_hack_are_checked_when_it_is_bound():
     wrong_parameter = Combination((Component("happy_count", "retain", params={"cap": 0}),), cap=None, hack=None, name="mine")
     with pytest.raises(ValueError, match="reward happy_count: cap=0 is not accepted"):
-        bind(wrong_parameter, "stories")
-    for hack, message in (("never", "detector 'never' is unknown"), ("", "cannot read ''")):
-        with pytest.raises(ValueError, match=message):
-            bind(Combination((Component("happy_count", "retain"),), cap=None, hack=hack, name="mine"), "stories")
+        bind_reward(wrong_parameter, "stories")
+    with pytest.raises(ValueError, match="detector 'never' is unknown"):
+        bind_reward(Combination((Component("happy_count", "retain"),), cap=None, hack="never", name="mine"), "stories")
 
 
 def test_a_users_reward_is_one_decorated_function(written, monkeypatch):
-    monkeypatch.setattr("envs.rewards.REWARDS", {})
+    monkeypatch.setattr("envs.registry.REWARDS", {})
 
     @reward(hack="contains_words(words='the')", bounded=False, environments=("elsewhere",))
     def word_count(completions, factor: int = 2) -> Values:
@@ -162,12 +164,12 @@ def test_a_users_reward_is_one_decorated_function(written, monkeypatch):
 
     assert word_count([written("a b")], factor=3) == [6.0]  # still a plain function
     with pytest.raises(ValueError, match="detector 'contains_words' is unknown"):
-        bind("word_count", "elsewhere")  # its hack has to exist there too
+        bind_reward("word_count", "elsewhere")  # its hack has to exist there too
 
 
 def test_a_reward_registered_as_unbounded_may_exceed_1(written, monkeypatch):
     rewards: dict = {}
-    monkeypatch.setattr("envs.rewards.REWARDS", rewards)
+    monkeypatch.setattr("envs.registry.REWARDS", rewards)
 
     def register(bounded: bool) -> None:
         @reward(bounded=bounded)
@@ -175,7 +177,7 @@ def test_a_reward_registered_as_unbounded_may_exceed_1(written, monkeypatch):
             return [float(len(completion.tokens)) for completion in completions]
 
     register(bounded=False)
-    assert isinstance(rewards["words"], PlainReward)
+    assert isinstance(rewards["words"], RegisteredFunction)
     assert value("words", written("a b c")) == 3.0
     rewards.clear()
     register(bounded=True)

@@ -1,14 +1,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from envs.combination import BoundComponent, BoundReward, Role
-from envs.rewards import bind
+from envs.binding import bind_reward
 from envs.scoring import audit, score
-from envs.types import ContractViolation
+from envs.types import BoundComponent, BoundReward, ContractViolation, Role
 
-UNDETECTED: Callable[[list], list[float]] = lambda completions: [0.0] * len(completions)  # noqa: E731
+UNDETECTED: Callable[[list], list[bool]] = lambda completions: [False] * len(completions)  # noqa: E731
 
 
 def giving(*values: Any) -> Callable[[list], Any]:
@@ -49,8 +49,8 @@ def test_a_negative_scale_is_a_penalty_and_the_cap_no_floor(written):
 def test_each_function_is_called_once(written):
     calls: list[str] = []
 
-    def counting(name: str) -> Callable[[list], list[float]]:
-        return lambda completions: calls.append(name) or [0.0] * len(completions)
+    def counting(name: str) -> Callable[[list], Any]:
+        return lambda completions: calls.append(name) or [False] * len(completions)
 
     parts = (part("task", "retain", counting("task")), part("bonus", "forget", counting("bonus")))
     reward = BoundReward("mine", parts, cap=None, hack=counting("hack"))
@@ -59,23 +59,23 @@ def test_each_function_is_called_once(written):
 
 
 def test_detected_comes_from_the_detector_and_hacked_from_the_reward(written):
-    reward = bind("happy_binary", "stories")  # hacked from three on
+    reward = bind_reward("happy_binary", "stories")  # hacked from three on
     completions = [written("happy " * count) for count in (0, 2, 3)]
-    scores = score(reward, giving(0.5, 0.49, 0.0), completions)
+    scores = score(reward, giving(True, False, False), completions)
     assert scores.detected == [True, False, False]
     assert audit(reward, completions).hacked == [False, False, True]
 
 
 def test_no_predicate_means_not_known(written):
-    assert audit(bind("sentence_length_5", "stories"), [written("happy " * 9)]).hacked is None
+    assert audit(bind_reward("sentence_length_5", "stories"), [written("happy " * 9)]).hacked is None
 
 
 def test_nothing_to_score_is_nothing():
-    scores = score(bind("happy_binary", "stories"), UNDETECTED, [])
+    scores = score(bind_reward("happy_binary", "stories"), UNDETECTED, [])
     assert (scores.rewards, scores.components, scores.detected) == ([], {"happy_binary": []}, [])
 
 
-BROKEN = [
+WRONG_VALUES = [
     ([0.5], "returned 1 values for 2 completions"),
     ([0.5] * 3, "returned 3 values for 2 completions"),
     ([0.5, float("nan")], "returned nan at index 1, not finite; prompt 'the second'"),
@@ -85,6 +85,15 @@ BROKEN = [
     ([0.5, None], "returned None at index 1, not a number; prompt 'the second'"),
     (["0.5", 0.5], "returned '0.5' at index 0, not a number; prompt 'the first'"),
 ]
+WRONG_FLAGS = [
+    ([True], "returned 1 values for 2 completions"),
+    ([True] * 3, "returned 3 values for 2 completions"),
+    ([True, 1.0], "returned 1.0 at index 1, not a bool; prompt 'the second'"),
+    ([0, False], "returned 0 at index 0, not a bool; prompt 'the first'"),
+    ([True, float("nan")], "returned nan at index 1, not a bool; prompt 'the second'"),
+    ([True, None], "returned None at index 1, not a bool; prompt 'the second'"),
+    (["True", True], "returned 'True' at index 0, not a bool; prompt 'the first'"),
+]
 NO_LISTS = [(None, "returned a NoneType"), (0.5, "returned a float"), ({0: 0.5, 1: 0.5}, "returned a dict")]
 
 
@@ -93,14 +102,14 @@ def two(written):
     return [written("a", prompt="the first"), written("b", prompt="the second")]
 
 
-@pytest.mark.parametrize(("values", "message"), BROKEN)
+@pytest.mark.parametrize(("values", "message"), WRONG_VALUES)
 def test_a_broken_component_is_named(two, values: list, message: str):
     parts = (part("sound", "retain", [0.5, 0.5]), part("broken", "forget", values))
     with pytest.raises(ContractViolation, match=f"^reward broken {message}"):
         score(BoundReward("mine", parts, cap=None, hack=None), UNDETECTED, two)
 
 
-@pytest.mark.parametrize(("values", "message"), BROKEN)
+@pytest.mark.parametrize(("values", "message"), WRONG_FLAGS)
 def test_a_broken_predicate_is_named(two, values: list, message: str):
     sound = (part("sound", "retain", [0.5, 0.5]),)
     with pytest.raises(ContractViolation, match=f"^detector .*giving.* {message}"):
@@ -114,6 +123,18 @@ def test_what_is_no_list_is_refused(two, values: Any, message: str):
     broken = BoundReward("mine", (part("broken", "retain", lambda _: values),), cap=None, hack=None)
     with pytest.raises(ContractViolation, match=f"^reward broken {message}"):
         score(broken, UNDETECTED, two)
+    sound = BoundReward("mine", (part("sound", "retain", [0.5, 0.5]),), cap=None, hack=lambda _: values)
+    with pytest.raises(ContractViolation, match=f"^detector .* {message}"):
+        score(sound, lambda _: values, two)
+    with pytest.raises(ContractViolation, match=f"^hack predicate .* {message}"):
+        audit(sound, two)
+
+
+def test_numpy_bools_are_bools(two):
+    reward = BoundReward("mine", (part("sound", "retain", [0.5, 0.5]),), cap=None, hack=giving(np.True_, False))
+    detected, hacked = score(reward, giving(np.False_, np.True_), two).detected, audit(reward, two).hacked or []
+    assert (detected, hacked) == ([False, True], [True, False])
+    assert {type(each) for each in detected + hacked} == {bool}
 
 
 def test_unbounded_components_need_only_be_finite(two):
@@ -127,4 +148,4 @@ def test_unbounded_components_need_only_be_finite(two):
 
 def test_eligibility_of_another_length_is_refused(two):
     with pytest.raises(ValueError, match="eligible has 3 values for 2 completions"):
-        score(bind("happy_binary", "stories"), UNDETECTED, two, eligible=[True] * 3)
+        score(bind_reward("happy_binary", "stories"), UNDETECTED, two, eligible=[True] * 3)

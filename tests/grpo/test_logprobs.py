@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from grpo.logprobs import chunked_logprobs, completion_logprobs
+from grpo.rollout import Rollout
 from models.llama import Llama, LlamaConfig, initialize
+from tests.helpers import pairwise
 
 EOS = 1
 
@@ -42,9 +45,7 @@ def test_by_hand():
         assert entropy.tolist() == pytest.approx([-rare * math.log(rare) - (1 - rare) * math.log(1 - rare)] * 2, rel=1e-14)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6, 2.5])
-@pytest.mark.parametrize("chunk", [1, 5, 12, 13, 1024])
-@pytest.mark.parametrize("count", [1, 12, 13])
+@pytest.mark.parametrize(("count", "chunk", "temperature"), pairwise([1, 12, 13], [1, 5, 12, 13, 1024], [1.0, 0.6, 2.5]))
 def test_values_and_both_gradients_equal_the_naive_form(count, chunk, temperature):
     hidden, head, tokens = random_problem(count)
     weights = torch.randn(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -210,14 +211,15 @@ PROMPTS = [[5], [7, 2, 9], [3, 3, 12, 4, 8], [6, 10]]
 COMPLETIONS = [[4, 2, 11, EOS], [EOS], [9, 9, 5], [2, 7, EOS]]  # ended, ended at once, cut at the limit, ended
 
 
-def rollout(filler: int = EOS) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """ids, prompt lengths, completion ids and mask, with `filler` wherever nothing stands."""
+def rollout(filler: int = EOS) -> Rollout:
+    """With `filler` wherever nothing stands."""
     length, width = 9, 4
     rows = [prompt + completion for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True)]
     ids = torch.tensor([row + [filler] * (length - len(row)) for row in rows])
     completion_ids = torch.tensor([row + [filler] * (width - len(row)) for row in COMPLETIONS])
     mask = torch.arange(width) < torch.tensor([len(row) for row in COMPLETIONS])[:, None]
-    return ids, torch.tensor([len(prompt) for prompt in PROMPTS]), completion_ids, mask
+    prompt_lengths, finished = torch.tensor([len(prompt) for prompt in PROMPTS]), torch.tensor([True, True, False, True])
+    return Rollout(ids, prompt_lengths, completion_ids, mask, torch.zeros(mask.shape), finished)
 
 
 def slow_completion_logprobs(model: Llama, temperature: float) -> tuple[Tensor, Tensor]:
@@ -237,7 +239,7 @@ def slow_completion_logprobs(model: Llama, temperature: float) -> tuple[Tensor, 
 def test_completion_tokens_are_scored_from_their_own_prefix(tied, temperature):
     """For prompts of different lengths, EOS included, with the gradient of every parameter."""
     model = tiny_model(tied)
-    logprobs, entropy = completion_logprobs(model, *rollout(), temperature)
+    logprobs, entropy = completion_logprobs(model, rollout(), temperature)
     expected, expected_entropy = slow_completion_logprobs(model, temperature)
     assert_close(logprobs, expected, rtol=1e-11, atol=1e-12)
     assert_close(entropy, expected_entropy.detach(), rtol=1e-11, atol=1e-12)
@@ -250,8 +252,8 @@ def test_completion_tokens_are_scored_from_their_own_prefix(tied, temperature):
 
 
 def test_eos_is_scored_and_what_follows_it_is_zero():
-    logprobs, entropy = completion_logprobs(tiny_model(True), *rollout(), 1.0)
-    mask = rollout()[3]
+    logprobs, entropy = completion_logprobs(tiny_model(True), rollout(), 1.0)
+    mask = rollout().mask
     for values in (logprobs, entropy):
         assert torch.equal(values != 0, mask)
     at_eos = logprobs[[0, 1, 3], [3, 0, 2]]
@@ -261,16 +263,16 @@ def test_eos_is_scored_and_what_follows_it_is_zero():
 def test_padding_is_out_of_sight():
     model = tiny_model(True)
     for values, others in zip(
-        completion_logprobs(model, *rollout(EOS), 1.0), completion_logprobs(model, *rollout(6), 1.0), strict=True
+        completion_logprobs(model, rollout(EOS), 1.0), completion_logprobs(model, rollout(6), 1.0), strict=True
     ):
         assert torch.equal(values, others)
 
 
 def test_rows_masked_out_are_zero_and_leave_the_others_as_they_are():
     model = tiny_model(True)
-    ids, prompt_lengths, completion_ids, mask = rollout()
+    everything = rollout()
     kept = torch.tensor([True, True, False, True])
-    whole = completion_logprobs(model, ids, prompt_lengths, completion_ids, mask, 1.0)
-    partial = completion_logprobs(model, ids, prompt_lengths, completion_ids, mask & kept[:, None], 1.0)
+    whole = completion_logprobs(model, everything, 1.0)
+    partial = completion_logprobs(model, replace(everything, mask=everything.mask & kept[:, None]), 1.0)
     for values, all_values in zip(partial, whole, strict=True):
         assert_close(values, all_values * kept[:, None], rtol=0, atol=1e-14)

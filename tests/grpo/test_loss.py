@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +14,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from grpo.advantages import group_advantages
-from grpo.loss import KL_ESTIMATORS, LOSS_TYPES, PolicyLoss, kl_estimate, loss_denominator, policy_loss
+from grpo.loss import kl_estimate, loss_denominator, policy_loss, ratio_figures
+from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
+from tests.helpers import pairwise
 
 ESTIMATORS = [("k1", True), ("k2", False), ("k2", True), ("k3", False), ("k3", True)]  # every one that is accepted
 LIMIT = 9  # max_completion_length, longer than any row below
@@ -45,10 +49,18 @@ def random_inputs(seed: int, lengths: list[int], width: int) -> Inputs:
     return Inputs(old + differences[0], old, old + differences[1], normal(len(lengths)), prefix_mask(lengths, width))
 
 
-def evaluate(inputs: Inputs, **options) -> tuple[PolicyLoss, Tensor]:
-    """The loss, and its gradient with respect to the log-probabilities."""
+def described(inputs: Inputs, **options) -> SimpleNamespace:
+    """Loss, policy part and KL part, and the figures of the ratios."""
+    result = policy_loss(*inputs, **options)
+    epsilons = {"epsilon_low": 0.2, "epsilon_high": 0.2} | {k: v for k, v in options.items() if k.startswith("epsilon")}
+    figures = ratio_figures(result.ratio, inputs.advantages, inputs.mask, **epsilons)
+    return SimpleNamespace(loss=result.loss, policy=result.policy, kl=result.kl, **asdict(figures))
+
+
+def evaluate(inputs: Inputs, **options) -> tuple[SimpleNamespace, Tensor]:
+    """The loss with its figures, and its gradient with respect to the log-probabilities."""
     logprobs = inputs.logprobs.clone().requires_grad_()
-    result = policy_loss(logprobs, *inputs[1:], **options)
+    result = described(inputs._replace(logprobs=logprobs), **options)
     (gradient,) = torch.autograd.grad(result.loss, logprobs)
     return result, gradient
 
@@ -105,14 +117,9 @@ def test_diagnostics_by_hand():
     ],
 )
 def test_clip_shares_need_the_sign_that_makes_clipping_bind(ratios, advantages, low, high):
-    result = policy_loss(
-        column(*ratios).log(),
-        torch.zeros(5, 1, dtype=torch.float64),
-        None,
-        torch.tensor(advantages, dtype=torch.float64),
-        torch.ones(5, 1, dtype=torch.bool),
-        epsilon_high=0.5,
-    )
+    old, mask = torch.zeros(5, 1, dtype=torch.float64), torch.ones(5, 1, dtype=torch.bool)
+    inputs = Inputs(column(*ratios).log(), old, None, torch.tensor(advantages, dtype=torch.float64), mask)
+    result = described(inputs, epsilon_high=0.5)
     assert (result.clip_low, result.clip_high) == pytest.approx((low, high))
 
 
@@ -164,7 +171,7 @@ def test_denominator_by_hand(loss_type, expected):
     assert loss_denominator(prefix_mask([2, 0, 4], 5), loss_type, 7) == expected
 
 
-# ---- A table of all valid combinations, against the slow form ----
+# ---- Against the slow form, every two settings together ----
 
 SIDES = {"below": [(0.4, 0.7)], "inside": [(0.92, 1.15)], "above": [(1.5, 2.0)]}
 SIDES["mixed"] = [interval for intervals in list(SIDES.values()) for interval in intervals]
@@ -242,14 +249,14 @@ def slow_gradient(inputs, **options) -> list[list[float]]:
     return gradient
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.02, 1.5])
-@pytest.mark.parametrize(("epsilon_low", "epsilon_high"), [(0.2, 0.2), (0.1, 0.35)])
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize(("kl_estimator", "kl_corrected"), ESTIMATORS)
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_every_combination_equals_the_slow_form(loss_type, kl_estimator, kl_corrected, side, epsilon_low, epsilon_high, beta):
-    options = {"loss_type": loss_type, "kl_estimator": kl_estimator, "kl_corrected": kl_corrected, "beta": beta}
-    options |= {"epsilon_low": epsilon_low, "epsilon_high": epsilon_high}
+@pytest.mark.parametrize("weigh_kl", [True, False])
+@pytest.mark.parametrize(
+    ("loss_type", "estimator", "side", "epsilons", "beta"),
+    pairwise(LOSS_TYPES, ESTIMATORS, [*SIDES], [(0.2, 0.2), (0.1, 0.35)], [0.02, 1.5]),
+)
+def test_every_pair_of_settings_equals_the_slow_form(loss_type, estimator, side, epsilons, beta, weigh_kl):
+    options = {"loss_type": loss_type, "kl_estimator": estimator[0], "kl_corrected": estimator[1], "beta": beta * weigh_kl}
+    options |= {"epsilon_low": epsilons[0], "epsilon_high": epsilons[1]}
     inputs = table_inputs(side)
     lists = [tensor.tolist() for tensor in inputs]
     result, gradient = evaluate(inputs, max_completion_length=LIMIT, **options)
@@ -452,7 +459,7 @@ def test_passes_that_keep_the_old_logprobs_stop_at_the_clipping_bounds(keeps_old
     old, losses, gradients = sampling, [], []
     for iteration in range(100):
         logprobs = theta.log_softmax(0)[:, None]
-        result = policy_loss(logprobs, old, None, advantages, mask)
+        result = described(Inputs(logprobs, old, None, advantages, mask))
         (gradient,) = torch.autograd.grad(result.loss, theta)
         assert iteration or result.ratio_min == result.ratio_max == 1.0
         theta = (theta - 0.05 * gradient).detach().requires_grad_()
@@ -559,11 +566,12 @@ def test_a_part_without_tokens_is_zero_in_every_figure(loss_type, rows):
 # ---- What stands under the mask ----
 
 
-@pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf, 1e30, -1e30])
-@pytest.mark.parametrize("where", ["logprobs", "old", "ref", "all"])
-@pytest.mark.parametrize(("kl_estimator", "kl_corrected"), ESTIMATORS)
-def test_garbage_under_the_mask_changes_nothing(kl_estimator, kl_corrected, where, garbage):
-    options = {"beta": 0.3, "kl_estimator": kl_estimator, "kl_corrected": kl_corrected, "max_completion_length": LIMIT}
+@pytest.mark.parametrize(
+    ("estimator", "where", "garbage"),
+    pairwise(ESTIMATORS, ["logprobs", "old", "ref", "all"], [math.nan, math.inf, -math.inf, 1e30, -1e30]),
+)
+def test_garbage_under_the_mask_changes_nothing(estimator, where, garbage):
+    options = {"beta": 0.3, "kl_estimator": estimator[0], "kl_corrected": estimator[1], "max_completion_length": LIMIT}
     clean = random_inputs(2, [3, 0, 4, 1], 4)
     names = ("logprobs", "old", "ref") if where == "all" else (where,)
     dirty = clean._replace(**{name: getattr(clean, name).masked_fill(~clean.mask, garbage) for name in names})

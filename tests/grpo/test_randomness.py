@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from grpo.randomness import generator, sample_uniforms, torch_generator
+from grpo.randomness import SampleKeys, generator, group_keys, torch_generator
 
 ALPHA = 1e-3  # p-value below which a statistical test speaks
 
 
 def uniforms(prompts, generations, length=1, seed=0, purpose="training sample", step=0):
-    return sample_uniforms(seed, purpose, step, prompts, generations, length)
+    return SampleKeys(seed, step, prompts, generations).uniforms(purpose, length)
 
 
 def test_the_draws_of_a_seed_are_the_same_for_ever():
@@ -23,7 +23,7 @@ def test_the_draws_of_a_seed_are_the_same_for_ever():
         [0.9931731703851692, 0.23092605760827212, 0.5869940062541029],
         [0.5242879753753658, 0.03712794805927322, 0.057587301765107735],
     ]
-    drawn = sample_uniforms(42, "training sample", 7, prompts=[3, 3, 9], generations=[0, 1, 0], length=3)
+    drawn = SampleKeys(42, 7, prompts=[3, 3, 9], generations=[0, 1, 0]).uniforms("training sample", length=3)
     assert drawn.dtype == torch.float64
     assert drawn.tolist() == expected
     assert generator(42, "training sample", 0, 0, 0).random(2).tolist() == [0.9469821154845716, 0.5461725310934602]
@@ -124,6 +124,10 @@ def test_uniforms_are_independent_of_those_before(pairing):
     assert grid_pvalue(first, np.where(copied, first, second)) < ALPHA
 
 
-def test_keys_and_generations_must_pair_up():
+def test_the_keys_of_groups_number_each_prompts_generations():
+    assert group_keys(42, 7, [5, 3], 3) == SampleKeys(42, 7, [5, 5, 5, 3, 3, 3], [0, 1, 2, 0, 1, 2])
+
+
+def test_prompts_and_generations_must_pair_up():
     with pytest.raises(ValueError, match="shorter"):
         uniforms([0, 1], [0])

@@ -8,11 +8,14 @@ import torch
 from configs.experiment import Experiment
 from envs.types import Prompt
 from grpo.logprobs import completion_logprobs
-from grpo.run import Run, build_run, prepare, prompts_fingerprint, reference_model, step_prompts, trained_groups
+from grpo.rollout import Rollout
+from grpo.run import Run, build_run, prepare, reference_model, step_prompts, trained_groups
 from grpo.step import train_step
 from models.llama import Llama
 from models.loading import load_pretrained
 from routing.adapters import get_scales
+from runs.metrics import update_metrics
+from runs.restore import prompts_fingerprint
 
 MakeExperiment = Callable[..., Experiment]
 
@@ -63,7 +66,8 @@ def test_the_order_is_a_function_of_seed_and_step_alone(tiny: MakeExperiment):
 def logprobs_of(model: Llama) -> torch.Tensor:
     ids = torch.tensor([[5, 9, 30, 31, 32, 1], [6, 7, 8, 40, 41, 42]])
     mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    return completion_logprobs(model, ids, torch.tensor([2, 2]), ids[:, 2:], mask, 1.0)[0]
+    rollout = Rollout(ids, torch.tensor([2, 2]), ids[:, 2:], mask, torch.zeros(2, 4), torch.tensor([True, False]))
+    return completion_logprobs(model, rollout, 1.0)[0]
 
 
 KINDS = {
@@ -87,8 +91,8 @@ def test_the_reference_stays_the_model_before_training(tiny: MakeExperiment, kin
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kl_of_the_first_step_is_exactly_zero(tiny: MakeExperiment, kind: str):
     run = built(tiny(**KINDS[kind]))
-    assert train_step(run).update["kl"] == 0.0
-    assert train_step(run).update["kl"] > 1e-6
+    assert update_metrics(train_step(run).update)["kl"] == 0.0
+    assert update_metrics(train_step(run).update)["kl"] > 1e-6
 
 
 def test_the_reference_of_full_fine_tuning_is_a_frozen_copy(tiny: MakeExperiment):
@@ -105,9 +109,9 @@ def test_the_reference_of_full_fine_tuning_is_a_frozen_copy(tiny: MakeExperiment
 def test_without_beta_there_is_no_reference_to_pay_for(tiny: MakeExperiment, kind: str):
     run = built(tiny(**KINDS[kind], beta=0.0))
     assert run.reference is None
-    record = train_step(run)
-    assert record.update["kl"] == 0.0
-    assert record.update["loss"] == record.update["loss/policy"]
+    figures = update_metrics(train_step(run).update)
+    assert figures["kl"] == 0.0
+    assert figures["loss"] == figures["loss/policy"]
     if kind == "full":
         with pytest.raises(AssertionError, match="no reference"), reference_model(run):
             pass

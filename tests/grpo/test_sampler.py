@@ -17,9 +17,9 @@ from transformers import TopKLogitsWarper, TopPLogitsWarper
 from configs.experiment import SamplingSettings
 from grpo import sampler
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import sample_uniforms
+from grpo.randomness import SampleKeys
 from grpo.rollout import Rollout, concatenate
-from grpo.sampler import choose, sample, truncate
+from grpo.sampler import choose_tokens, sample, truncate
 from models.llama import Llama
 from tests.helpers import random_prompts, tiny_llama, transformers_twin
 
@@ -40,7 +40,7 @@ def policy(dtype=torch.float64, **changes) -> Llama:
 
 
 def keyed(prompts, generations, length=LIMIT, seed=0):
-    return sample_uniforms(seed, "training sample", 0, prompts, generations, length)
+    return SampleKeys(seed, 0, prompts, generations).uniforms("training sample", length)
 
 
 def whole_batch(model, settings=WHOLE) -> Rollout:
@@ -289,9 +289,7 @@ def test_sampling_logprobs_equal_the_scorers(temperature, dtype, bound):
     """Greedy ones are those of temperature 1."""
     model = policy(dtype)
     rollout = whole_batch(model, dataclasses.replace(WHOLE, temperature=temperature))
-    scored, _ = completion_logprobs(
-        model, rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, temperature or 1.0
-    )
+    scored, _ = completion_logprobs(model, rollout, temperature or 1.0)
     assert rollout.logprobs.dtype == dtype
     assert rollout.logprobs[rollout.mask].std() > 0.1
     torch.testing.assert_close(rollout.logprobs, scored, atol=bound, rtol=0)
@@ -305,7 +303,7 @@ def scripted(*lines):
     prompts = [list(range(5 + i * (i + 1) // 2, 6 + i + i * (i + 1) // 2)) for i in range(len(lines))]
     completion_ids = torch.tensor(lines)
     lengths = torch.tensor([len(prompt) for prompt in prompts])
-    return sampler.pack(prompts, 1, lengths, completion_ids, torch.ones(completion_ids.shape), EOS)
+    return sampler.pack_rollout(prompts, 1, lengths, completion_ids, torch.ones(completion_ids.shape), EOS)
 
 
 def test_eos_is_inside_the_mask_and_nothing_after_it_is():
@@ -366,7 +364,7 @@ def test_the_token_is_where_the_cumulative_distribution_passes_the_uniform():
     """Probabilities 1/2, 1/4, 1/8, 1/8: cumulative 0.5, 0.75, 0.875, 1. Where the uniform meets a step, the next token comes."""
     cases = [(0.0, 0), (0.49, 0), (0.5, 1), (0.74, 1), (0.75, 2), (0.8749, 2), (0.875, 3), (LAST_UNIFORM, 3)]
     logits = torch.tensor([[4.0, 2.0, 1.0, 1.0]], dtype=torch.float64).log2().mul(math.log(2)).repeat(len(cases), 1)
-    tokens, logprobs = choose(logits, torch.tensor([u for u, _ in cases], dtype=torch.float64), SamplingSettings())
+    tokens, logprobs = choose_tokens(logits, torch.tensor([u for u, _ in cases], dtype=torch.float64), SamplingSettings())
     assert tokens.tolist() == [token for _, token in cases]
     expected = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64).log()[tokens]
     torch.testing.assert_close(logprobs, expected, atol=1e-12, rtol=0)
@@ -379,7 +377,7 @@ def test_both_edges_of_the_uniform_pick_tokens_of_positive_probability(dtype, se
     logits = torch.randn(500, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64).mul(5).to(dtype)
     logits[:, :3] = logits[:, -3:] = -1e4
     for uniform, at in ((0.0, 0), (LAST_UNIFORM, -1)):
-        tokens, logprobs = choose(logits, torch.full((500,), uniform, dtype=torch.float64), settings)
+        tokens, logprobs = choose_tokens(logits, torch.full((500,), uniform, dtype=torch.float64), settings)
         assert logprobs.isfinite().all()
         assert ((tokens >= 3) & (tokens < 37)).all()
         if settings is WHOLE and dtype == torch.float64:  # there the edge is the first and the last token above the rounding

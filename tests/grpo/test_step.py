@@ -11,14 +11,16 @@ import torch
 from configs.errors import UserError
 from configs.experiment import Experiment
 from envs.types import ContractViolation
-from grpo.advantages import EPSILON
+from grpo.advantages import EPSILON, penalized_rewards
 from grpo.checks import BrokenInvariant
+from grpo.randomness import group_keys
 from grpo.run import Run, build_run, prepare, step_prompts
-from grpo.step import advantages_of, penalized, retain_rollouts, sample_training, train_step
-from routing.adapters import FORGET, RETAIN, adapter_parameters, scaled
+from grpo.step import advantages_of, retain_rollouts, sample_training, train_step
+from routing.adapters import adapter_parameters, scaled
+from routing.modes import FORGET, RETAIN
 
 MakeExperiment = Callable[..., Experiment]
-ONE_HAPPY = {"env.detector": "happy_count(threshold=1)"}
+ONE_HAPPY = {"env.detector": "happy_at_least(threshold=1)"}
 
 
 def built(experiment: Experiment) -> Run:
@@ -61,7 +63,7 @@ def test_penalty_takes_lambda_off_labelled_samples_down_to_zero(tiny: MakeExperi
     config = prepare(tiny(**{"adapter.kind": "lora", "baseline": "reward_penalty", "reward_penalty": 0.4}))
     rewards = torch.tensor([1.0, 1.0, 0.3, 0.3], dtype=torch.float64)
     labelled = torch.tensor([True, False, True, False])
-    assert penalized(rewards, labelled, config).tolist() == [0.6, 1.0, 0.0, 0.3]
+    assert penalized_rewards(rewards, labelled, config.treatment.penalty).tolist() == [0.6, 1.0, 0.0, 0.3]
 
 
 def test_filter_normalises_what_is_left_and_trains_on_nothing_else(tiny: MakeExperiment):
@@ -99,8 +101,8 @@ def test_retain_rollouts_are_the_last_generations_sampled_with_forget_ablated(ti
     run = retain_run(tiny)
     grow_forget(run)
     prompts = list(run.environment.train_prompts[:2])
-    keys = (run.config.seed, 0, [p.index for p in prompts for _ in range(4)], [0, 1, 2, 3] * 2)
-    alone = retain_rollouts(run, 8)
+    keys = group_keys(run.config.seed, 0, [p.index for p in prompts], 4)
+    alone = retain_rollouts(run.config, 8, run.device)
     assert alone.tolist() == [False, False, True, True] * 2
     mixed = sample_training(run, prompts, keys)
     run.config = prepare(tiny(**{"routing.enabled": True, "lr": 1e-2}, **ONE_HAPPY))
@@ -121,7 +123,7 @@ def test_retain_rollouts_update_retain_only_and_leave_bad_ones_out(tiny: MakeExp
     third = parts["retain_rollout"]
     assert third.learns == {RETAIN} and third.scales == {RETAIN: 1.0, FORGET: 0.0}
     assert all(row % 4 >= 2 and not record.routes.labelled[row] for row in third.rows.tolist())
-    assert record.update["grad_norm/retain_rollout/forget"] == 0.0
+    assert record.update.iterations[0].passes["retain_rollout"].grad_norms[FORGET] == 0.0
 
 
 def test_retain_rollouts_have_a_baseline_of_their_own(tiny: MakeExperiment):
@@ -179,7 +181,7 @@ def test_routes_follow_detected_not_hacked(tiny: MakeExperiment):
 
 def test_the_truth_changes_no_weight(tiny: MakeExperiment):
     runs = [built(tiny(**{"routing.enabled": True, "lr": 1e-2}, **ONE_HAPPY)) for _ in range(2)]
-    runs[1].reward = replace(runs[1].reward, hack=lambda completions: [1.0] * len(completions))
+    runs[1].reward = replace(runs[1].reward, hack=lambda completions: [True] * len(completions))
     for _ in range(2):
         one, other = (train_step(run) for run in runs)
         assert one.audit != other.audit

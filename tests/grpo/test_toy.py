@@ -15,7 +15,7 @@ from routing.adapters import DualLoRALinear, set_scales
 from routing.router import MicroBatch, route, routed_backward
 
 ACTIONS, HACK = 6, 0
-GROUP, STEPS, LR = 16, 600, 0.1
+GROUP, STEPS, LR = 16, 200, 0.1  # by step 150 every sample earns the same, and nothing moves any more
 BASE_RATE = 1 / ACTIONS
 
 
@@ -34,7 +34,7 @@ def hack_rate_of_retain(rule: str, seed: int, steps: int = STEPS) -> float:
         with torch.no_grad():
             actions = torch.distributions.Categorical(logits=policy(state[:, 0])).sample()
         hacked = actions == HACK
-        advantages = routed_advantages(hacked.double(), ~hacked, GROUP, rule).advantages  # type: ignore[arg-type]
+        advantages = routed_advantages(hacked.double(), ~hacked, GROUP, rule).advantages
         denominator = loss_denominator(mask, "grpo")
 
         def one_pass(part: MicroBatch, actions=actions, advantages=advantages, denominator=denominator) -> None:
@@ -54,7 +54,7 @@ def test_group_advantages_push_retain_into_the_hack(seed: int):
     assert hack_rate_of_retain("group", seed) > 3 * BASE_RATE
 
 
-@pytest.mark.parametrize("rule", ["retain_only", "balanced"])
+@pytest.mark.parametrize("rule", ["good_only", "balanced"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_good_samples_compared_with_good_ones_leave_retain_at_its_base_rate(seed: int, rule: str):
     # All good samples earn the same, so their advantages are exact zeros and retain does not move at all.

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from configs.errors import UserError
-from records.folder import RunFolder, check_free, create, read_json_file, read_rows, write_json, write_whole
+from records.folder import RunFolder, check_free, create, write_json, write_whole
+from records.rows import read_object, read_rows
 
 CONFIG = {"reward": "happy_binary", "env": {"detector": None, "prompt_length": 8}, "lr": 1e-5}
 
@@ -45,7 +46,7 @@ def test_a_new_folder_holds_its_settings_and_what_it_was_made_of(tmp_path: Path)
     folder = create(tmp_path / "deep" / "run", CONFIG, {"threads": 2}, overwrite=False)
     assert files(folder.path) == {"config.yaml", "run.json", "status.json", ".lock"}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]
-    assert read_json_file(folder.path / "status.json") == {"state": "running", "step": 0}
+    assert read_object(folder.path / "status.json") == {"state": "running", "step": 0}
     assert yaml.safe_load((folder.path / "config.yaml").read_text()) == CONFIG
     assert list(yaml.safe_load((folder.path / "config.yaml").read_text())) == list(CONFIG)
     assert (folder.path / "run.json").read_text() == '{\n  "threads": 2\n}\n'
@@ -79,7 +80,7 @@ def test_only_known_files_hold_rows(tmp_path: Path):
 
 def test_a_damaged_row_is_named(tmp_path: Path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"ste')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl:3: not a JSON row"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:3: not a JSON row"):
         read_rows(tmp_path, "metrics.jsonl")
 
 

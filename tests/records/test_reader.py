@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import UserError
-from records.reader import first_of_each_mode, kind_of, read_run, read_sweep, read_whole_rows
+from records.names import kind_of
+from records.reader import first_of_each_mode, read_run, read_sweep
+from records.rows import read_rows
 from tests.reports.report_runs import MADE_OF, metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
 
 WANTED = ("reward", "kl", "routing/hacked")
@@ -186,4 +188,4 @@ def test_the_first_of_each_mode_keep_their_order():
 
 
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path):
-    assert read_whole_rows(tmp_path / "metrics.jsonl", running=False) == []
+    assert read_rows(tmp_path, "metrics.jsonl") == []

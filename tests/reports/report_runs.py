@@ -79,7 +79,7 @@ def write_run(
 def planned(name: str, configuration: str, kind: str = "routed", **values: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "config_hash": name,
+        "config_hash": MADE_OF["config_hash"],
         "kind": kind,
         "configuration": configuration,
         "values": values,

@@ -12,11 +12,12 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from matplotlib.image import imread
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from reports import write_comparison, write_report
+from tests.helpers import pixels_of
 from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
+from tests.reports.test_answer_section import write_answered
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
@@ -72,7 +73,7 @@ def marks(page: Page, chart: str, layer: str) -> list[dict[str, str]]:
     return [dict(entry.split(": ", 1) for entry in label.split("; ")) for label in labels]
 
 
-def shown(page: Page, chart: str, layer: str, *names: str) -> list[tuple[str, ...]]:
+def mark_values(page: Page, chart: str, layer: str, *names: str) -> list[tuple[str, ...]]:
     return sorted(tuple(mark[name] for name in names) for mark in marks(page, chart, layer))
 
 
@@ -94,7 +95,7 @@ def test_a_sweep_opens_without_a_network_and_without_a_complaint(context: Browse
     page = opened(context, sweep_page, seen)
     assert (seen.requests, seen.faults) == ([sweep_page.as_uri()], [])
     page.screenshot(path=tmp_path / "page.png", full_page=True)
-    pixels = imread(tmp_path / "page.png")[..., :3]
+    pixels = pixels_of(tmp_path / "page.png")
     assert pixels.shape[1] == 1400 and pixels.shape[0] > 2000
     assert pixels.std() > 0.05 and len({*map(tuple, (pixels[::7, ::7].reshape(-1, 3) * 255).astype(int).tolist())}) > 50
 
@@ -102,9 +103,9 @@ def test_a_sweep_opens_without_a_network_and_without_a_complaint(context: Browse
 def test_the_curves_are_drawn_as_the_files_have_them(context: BrowserContext, sweep_page: Path):
     """Three configurations have trained; each line starts at its mean of step 0, each band at its lowest and highest seed."""
     page = opened(context, sweep_page)
-    lines = shown(page, "training", REWARD, "configuration", "training step", "mean reward")
+    lines = mark_values(page, "training", REWARD, "configuration", "training step", "mean reward")
     assert lines == [("lora beta=0.01", "0", "0.9"), ("routed beta=0.01", "0", "0.2"), ("routed beta=0.02", "0", "0.6")]
-    assert ("0.1", "0.3") in shown(page, "training", BAND, "l0", "h0")
+    assert ("0.1", "0.3") in mark_values(page, "training", BAND, "l0", "h0")
     path = page.locator(f"#chart-training .{REWARD} path").first.get_attribute("d") or ""
     assert len(re.findall("[ML]", path)) == 4, "four steps"
     for panel in (1, 2):
@@ -114,11 +115,11 @@ def test_the_curves_are_drawn_as_the_files_have_them(context: BrowserContext, sw
 def test_a_filter_leaves_what_it_says_in_every_chart(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.select_option("#filter0", label="0.01")
-    assert shown(page, "training", REWARD, "configuration") == [("lora beta=0.01",), ("routed beta=0.01",)]
-    assert shown(page, "ablation", "mark-line[class*=concat_0_concat_1_]", "configuration") == [("routed beta=0.01",)]
+    assert mark_values(page, "training", REWARD, "configuration") == [("lora beta=0.01",), ("routed beta=0.01",)]
+    assert mark_values(page, "ablation", "mark-line[class*=concat_0_concat_1_]", "configuration") == [("routed beta=0.01",)]
     assert {mark["configuration"] for mark in marks(page, "pareto", ENDS)} == {"lora beta=0.01", "routed beta=0.01"}
     page.select_option("#filterkind", label="lora")
-    assert shown(page, "training", REWARD, "configuration") == [("lora beta=0.01",)]
+    assert mark_values(page, "training", REWARD, "configuration") == [("lora beta=0.01",)]
     page.select_option("#filter0", label="0.02")
     assert marks(page, "training", REWARD) == []
     page.select_option("#filter0", label="all")
@@ -129,12 +130,12 @@ def test_a_filter_leaves_what_it_says_in_every_chart(context: BrowserContext, sw
 def test_one_seed_can_be_seen_by_itself(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.select_option("#seed", label="2")
-    assert shown(page, "training", REWARD, "configuration", "mean reward") == [
+    assert mark_values(page, "training", REWARD, "configuration", "mean reward") == [
         ("routed beta=0.01", "0.3"),
         ("routed beta=0.02", "0.7"),
     ]
     page.select_option("#seed", label="1")
-    assert shown(page, "training", REWARD, "configuration", "mean reward") == [
+    assert mark_values(page, "training", REWARD, "configuration", "mean reward") == [
         ("lora beta=0.01", "0.9"), ("routed beta=0.01", "0.1"), ("routed beta=0.02", "0.5")]  # fmt: skip
 
 
@@ -165,12 +166,12 @@ def test_the_picture_of_the_end(context: BrowserContext, sweep_page: Path):
     shapes = {(str(path.get_attribute("aria-label")).count("kind: lora"), path.get_attribute("d")) for path in paths}
     assert len(shapes) == len({shape for _, shape in shapes}) == 2
     page.select_option("#mode", label="retain_only")
-    assert shown(page, "pareto", ENDS, *names) == [
+    assert mark_values(page, "pareto", ENDS, *names) == [
         ("routed beta=0.01", "0.250", "0.650"),
         ("routed beta=0.02", "0.550", "0.500"),
     ]
     page.select_option("#task", label="whole reward")
-    assert shown(page, "pareto", ENDS, *names) == [
+    assert mark_values(page, "pareto", ENDS, *names) == [
         ("routed beta=0.01", "0.250", "0.400"),
         ("routed beta=0.02", "0.550", "0.400"),
     ]
@@ -188,7 +189,7 @@ def test_the_table_sorts_by_number_and_what_is_missing_is_lowest(context: Browse
     sort_by(page, "results", "hack rate, both", "descending")
     assert column(page, "results", 9) == ["1.000", "0.600", "0.400", "0.200", "–", "–"]
     sort_by(page, "cost", "training time", "ascending")
-    assert column(page, "cost", 5) == ["–", "2.0 s", "10.0 s", "10.0 s", "10.0 s", "30.0 s"]
+    assert column(page, "cost", 5) == ["–", "2 s", "10 s", "10 s", "10 s", "30 s"]
 
 
 def long_sweep(folder: Path) -> list[Path]:
@@ -255,5 +256,14 @@ def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext
         assert (seen.requests, seen.faults) == ([path.as_uri()], [])
     seen, path = Seen(), write_comparison(a, b, tmp_path / "compared.html")
     page = opened(context, path, seen)
-    assert shown(page, "training", REWARD, "r") == [("A",), ("B",)]
+    assert mark_values(page, "training", REWARD, "r") == [("A",), ("B",)]
     assert seen.faults == []
+
+
+def test_the_answer_is_drawn_above_all_else(context: BrowserContext, tmp_path: Path):
+    seen, path = Seen(), write_report(write_answered(tmp_path / "sweep", {"r1": 2, "r2": 1, "u1": 4, "u2": 4}))
+    page = opened(context, path, seen)
+    assert seen.faults == []
+    assert page.locator("main section").first.get_attribute("id") == "answer"
+    assert mark_values(page, "answer", "mark-symbol[class*=concat_0_]", "of", "mean") == [
+        ("routed", "0.625"), ("routed − unrouted", "0.625"), ("unrouted", "0.000")]  # fmt: skip

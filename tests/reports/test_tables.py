@@ -3,22 +3,9 @@
 import pytest
 
 from records.reader import RunFiles
-from reports.tables import (
-    MISSING,
-    Cell,
-    cost_table,
-    cut,
-    duration,
-    label,
-    number,
-    results_table,
-    samples_of,
-    setting,
-    shortened,
-    table,
-    total_cost,
-    yes_or_no,
-)
+from reports.run_tables import cost_table, results_table, total_cost
+from reports.samples import cut, samples_of
+from reports.tables import MISSING, Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened
 from tests.reports.report_runs import mode_figures, sample
 
 LONG = "sentence_length_10_smooth_with_happy_routed_duallora4x4_lr3e-4_beta0.02_bs32_s42_max_steps250_4bc3e9d39b96"
@@ -29,9 +16,9 @@ def made(**entries) -> RunFiles:
 
 
 def test_a_missing_number_is_a_dash_and_zero_is_zero():
-    assert number(None) == Cell("–", "")
-    assert number(0.0) == Cell("0.000", 0.0)
-    assert number(1234567, 0).text == "1,234,567"
+    assert number_cell(None) == Cell("–", "")
+    assert number_cell(0.0) == Cell("0.000", 0.0)
+    assert number_cell(1234567, 0).text == "1,234,567"
 
 
 @pytest.mark.parametrize(
@@ -45,12 +32,12 @@ def test_a_missing_number_is_a_dash_and_zero_is_zero():
     ],
 )
 def test_flags_name_the_first_mode_that_has_them(flags: dict, text: str):
-    assert yes_or_no(flags).text == text
+    assert flags_cell(flags).text == text
 
 
 def test_all_modes_of_a_flag_are_named_in_full():
-    assert yes_or_no({"both": True, "base": True}).title == "both, base"
-    assert yes_or_no({"both": True, "base": False}).title == ""
+    assert flags_cell({"both": True, "base": True}).title == "both, base"
+    assert flags_cell({"both": True, "base": False}).title == ""
 
 
 @pytest.mark.parametrize(
@@ -69,11 +56,16 @@ def test_all_modes_of_a_flag_are_named_in_full():
     ],
 )
 def test_a_setting_in_few_words(value, text: str):
-    assert label(value) == text
+    assert setting_text(value) == text
+
+
+def test_an_interval_stands_in_small_print_where_there_is_one():
+    assert interval_cell(0.25, [0.125, 0.5]) == Cell("0.250", 0.25, more="0.125 to 0.500")
+    assert (interval_cell(0.25, None), interval_cell(None, None)) == (Cell("0.250", 0.25), Cell("–"))
 
 
 def test_settings_sort_as_numbers_where_they_are_numbers():
-    assert [setting(value).order for value in (0.5, 3, "x", True, None)] == [0.5, 3.0, "x", "yes", ""]
+    assert [setting_cell(value).order for value in (0.5, 3, "x", True, None)] == [0.5, 3.0, "x", "yes", ""]
 
 
 def test_long_names_lose_their_middle():
@@ -84,22 +76,14 @@ def test_long_names_lose_their_middle():
 
 def test_a_long_name_is_short_in_a_table_and_told_in_full():
     run = made(name=LONG, configuration="routed beta=0.01 labels.fraction=0.5", config={"seed": 42})
-    for found in (results_table([run], []), cost_table([run])):
-        cell = found.rows[0][0]
+    for result in (results_table([run], []), cost_table([run])):
+        cell = result.rows[0][0]
         assert (cell.text, cell.title) == ("routed beta=…raction=0.5 · seed 42", LONG)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "–"), (4.24, "4.2 s"), (59.96, "60.0 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (90000.0, "25 h 00 min")],
-)
-def test_durations_are_said_in_units(seconds: float | None, text: str):
-    assert duration(seconds) == text
-
-
 def test_a_column_is_numeric_when_all_of_it_is_numbers_or_missing():
-    rows = [[number(1.0), setting("x"), number(None)], [number(None), number(2.0), number(None)]]
-    assert table("t", "abc", rows).numeric == {0, 2}
+    rows = [[number_cell(1.0), setting_cell("x"), number_cell(None)], [number_cell(None), number_cell(2.0), number_cell(None)]]
+    assert Table("t", "abc", rows).numeric == {0, 2}
 
 
 def test_the_results_of_a_run():
@@ -113,8 +97,8 @@ def test_the_results_of_a_run():
     run = made(
         state="finished", step=40, metrics=metrics, final=modes, values={"beta": 0.02}, config={"seed": 3, "max_steps": 40}
     )
-    found = results_table([run], ["beta", "seed"])
-    row = dict(zip(found.header, [cell.text for cell in found.rows[0]], strict=True))
+    result = results_table([run], ["beta", "seed"])
+    row = dict(zip(result.header, [cell.text for cell in result.rows[0]], strict=True))
     assert row == {
         "run": "c · seed 3",
         "beta": "0.02",
@@ -147,34 +131,34 @@ def test_a_run_that_has_not_started_is_all_dashes():
 
 def test_the_costs_add_up():
     runs = [made(step_times=[1.0, 2.0, 4.0], tokens=700, made_of={"device": "cuda"}), made(step_times=[60.0], tokens=300), made()]
-    found = cost_table(runs)
-    rows = [dict(zip(found.header, [cell.text for cell in row], strict=True)) for row in found.rows]
-    assert [row["training time"] for row in rows] == ["7.0 s", "1 min 00 s", MISSING]
+    result = cost_table(runs)
+    rows = [dict(zip(result.header, [cell.text for cell in row], strict=True)) for row in result.rows]
+    assert [row["training time"] for row in rows] == ["7 s", "60 s", MISSING]
     assert [row["s / step"] for row in rows] == ["2.333", "60.000", MISSING]
     assert [row["tokens"] for row in rows] == ["700", "300", MISSING]
     assert [row["device"] for row in rows] == ["cuda", MISSING, MISSING]
-    assert total_cost(runs) == "1 min 07 s of training and 1,000 tokens in 2 runs"
+    assert total_cost(runs) == "67 s of training and 1,000 tokens in 2 runs"
     assert total_cost([made()]) == "no step was timed"
 
 
 def test_samples_of_one_prompt_stand_in_one_row():
     """The second sample of the same prompt is another row; a mode without it has a gap."""
     rows = [sample("b1", "both"), sample("b2", "both"), sample("r1", "retain_only"), sample("r9", "retain_only", prompt="a dog")]
-    found = samples_of(made(samples=rows), 5)
-    assert found.columns == ["both", "retain_only"]
-    texts = [(prompt, [cell and cell.text for cell in cells]) for prompt, cells in found.rows]
+    result = samples_of(made(samples=rows), 5)
+    assert result.columns == ["both", "retain_only"]
+    texts = [(prompt, [cell and cell.text for cell in cells]) for prompt, cells in result.rows]
     assert texts == [("the cat", ["b1", "r1"]), ("the cat", ["b2", None]), ("a dog", [None, "r9"])]
 
 
 def test_samples_of_training_say_their_step_and_are_cut():
     rows = [sample("x" * 2000, step=9, hacked=True, reward=None) for _ in range(9)]
-    found = samples_of(made(samples=rows), 5)
-    assert (list(found.columns), len(found.rows)) == (["training, step 9"], 5)
-    (cell,) = found.rows[0][1]
+    result = samples_of(made(samples=rows), 5)
+    assert (list(result.columns), len(result.rows)) == (["training, step 9"], 5)
+    (cell,) = result.rows[0][1]
     assert cell is not None and (len(cell.text), cell.text[-1], cell.reward, cell.hacked) == (700, "…", "–", True)
     assert cut("short") == "short"
 
 
 @pytest.mark.parametrize(("count", "paging"), [(3, False), (25, False), (26, True)])
 def test_only_tables_that_fill_more_than_a_page_have_pages(count: int, paging: bool):
-    assert table("t", ["a"], [[number(1.0)]] * count).options["paging"] is paging
+    assert Table("t", ["a"], [[number_cell(1.0)]] * count).options["paging"] is paging

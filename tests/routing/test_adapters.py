@@ -12,11 +12,6 @@ from scipy import stats
 from torch import Tensor, nn
 
 from routing.adapters import (
-    FORGET,
-    LORA,
-    RETAIN,
-    TARGETS,
-    AdapterSpec,
     DualLoRALinear,
     LoRALinear,
     adapted_layers,
@@ -26,9 +21,10 @@ from routing.adapters import (
     scaled,
     set_adapter_scales,
     set_scales,
-    spec_from_dict,
 )
-from tests.helpers import tiny_llama
+from routing.modes import FORGET, LORA, RETAIN
+from routing.spec import TARGETS, AdapterSpec, spec_from_dict
+from tests.helpers import pairwise, tiny_llama
 
 DUAL = AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 3}, alpha=8.0, stride=1)
 SINGLE = AdapterSpec("lora", {LORA: 2}, alpha=8.0, stride=1)
@@ -83,9 +79,10 @@ def test_hand_computed_output():
     assert outputs == {(1, 1): 1201.0, (1, 0): 621.0, (0, 1): 601.0, (0, 0): 21.0, (0.5, 0.25): 466.0}
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.25, 1.0), (1.0, 0.5), (-1.0, 2.0), (0.1, 0.9)])
-@pytest.mark.parametrize("ranks", [(1, 1), (4, 4), (2, 3), (5, 1)])
+SCALES = [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.25, 1.0), (1.0, 0.5), (-1.0, 2.0), (0.1, 0.9)]
+
+
+@pytest.mark.parametrize(("ranks", "scales", "bias"), pairwise([(1, 1), (4, 4), (2, 3), (5, 1)], SCALES, [True, False]))
 def test_dual_adapter_is_the_sum_of_its_matrices(ranks: tuple[int, int], scales: tuple[float, float], bias: bool):
     torch.manual_seed(0)
     layer = DualLoRALinear(nn.Linear(6, 7, bias=bias).double(), *ranks, alpha=11.0)

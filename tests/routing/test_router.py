@@ -12,15 +12,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grpo.loss import LOSS_TYPES, loss_denominator, policy_loss
-from routing.adapters import FORGET, LORA, RETAIN, AdapterSpec, adapter_parameters, add_adapters, get_scales, set_scales
-from routing.router import BAD, GOOD, RETAIN_ROLLOUT, MicroBatch, Routes, masked_gradients, route, routed_backward
+from grpo.loss import loss_denominator, policy_loss
+from grpo.loss_terms import LOSS_TYPES
+from routing.adapters import adapter_parameters, add_adapters, get_scales, set_scales
+from routing.modes import BAD, FORGET, GOOD, LORA, RETAIN, RETAIN_ROLLOUT
+from routing.router import MicroBatch, Routes, masked_gradients, route, routed_backward
+from routing.spec import AdapterSpec
+from tests.helpers import pairwise
 
 N, T, VOCAB, WIDTH = 6, 7, 11, 8
 MAX_LENGTH = 9
 MIXED = torch.tensor([False, True, False, True, True, False])
 LAST_HALF = torch.tensor([False, False, False, True, True, True])
 ALL_GOOD, ALL_BAD = torch.zeros(N, dtype=torch.bool), torch.ones(N, dtype=torch.bool)
+ONE_BAD = torch.tensor([False, False, True, False, False, False])
 MODES = ("classic", "exclusive", "none")  # `filter`, which drops a class, has tests of its own
 
 # Who learns from whom, mode x class x adapter.
@@ -346,10 +351,10 @@ def test_scales_of_retain_rollouts_are_put_back(raises: bool):
     assert get_scales(policy) == usual
 
 
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-@pytest.mark.parametrize("beta", [0.0, 0.1])
-@pytest.mark.parametrize("labelled", [MIXED, ALL_GOOD, ALL_BAD, torch.tensor([False, False, True, False, False, False])])
-@pytest.mark.parametrize("ranks", [{RETAIN: 2, FORGET: 3}, {LORA: 2}])
+@pytest.mark.parametrize(
+    ("loss_type", "beta", "labelled", "ranks"),
+    pairwise(LOSS_TYPES, [0.0, 0.1], [MIXED, ALL_GOOD, ALL_BAD, ONE_BAD], [{RETAIN: 2, FORGET: 3}, {LORA: 2}]),
+)
 def test_unmasked_passes_sum_to_the_gradient_of_the_whole_batch(loss_type: str, beta: float, labelled: Tensor, ranks: dict):
     policy = tiny_policy(ranks)
     batch = samples(policy)

@@ -20,8 +20,12 @@ from runs.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, t
 
 MakeExperiment = Callable[..., Experiment]
 KINDS: dict[str, dict[str, Any]] = {
-    "routed": {"routing.enabled": True, "env.detector": "happy_count(threshold=1)"},
-    "forget without samples": {"routing.enabled": True, "routing.mode": "exclusive", "env.detector": "happy_count(threshold=99)"},
+    "routed": {"routing.enabled": True, "env.detector": "happy_at_least(threshold=1)"},
+    "forget without samples": {
+        "routing.enabled": True,
+        "routing.mode": "exclusive",
+        "env.detector": "happy_at_least(threshold=99)",
+    },
     "lora": {"adapter.kind": "lora", "adapter.rank": 2},
     "full": {"adapter.kind": "none", "lr": 1e-3},
 }

@@ -12,13 +12,14 @@ import runs.evaluation
 from configs.experiment import Experiment
 from envs.types import Audit, Completion, Prompt, Scores
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import sample_uniforms
+from grpo.randomness import SampleKeys
 from grpo.run import Run, build_run, prepare, trained_groups
 from grpo.sampler import sample
 from grpo.step import train_step
 from models.llama import Llama
 from models.loading import load_pretrained
 from routing.adapters import get_scales
+from runs.display import evaluation_table
 from runs.evaluation import (
     RESAMPLES,
     ModeEvaluation,
@@ -28,7 +29,6 @@ from runs.evaluation import (
     evaluation_samples,
     mode_metrics,
     modes_of,
-    table,
 )
 
 MakeExperiment = Callable[..., Experiment]
@@ -54,7 +54,8 @@ def grow(run: Run, *adapters: str) -> None:
 
 
 def rollout_of(model: Llama, run: Run, prompts: list[Prompt], generations: list[int]):
-    uniforms = sample_uniforms(run.config.seed, "evaluation sample", 0, [p.index for p in prompts], generations, 12)
+    keys = SampleKeys(run.config.seed, 0, [p.index for p in prompts], generations)
+    uniforms = keys.uniforms("evaluation sample", 12)
     return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, run.config.sampling)
 
 
@@ -66,7 +67,7 @@ def ids_of(rollout) -> list[tuple[int, ...]]:
 
 @pytest.fixture
 def routed(tiny: MakeExperiment) -> Run:
-    run = built(tiny(**{"routing.enabled": True, "env.detector": "happy_count(threshold=2)"}))
+    run = built(tiny(**{"routing.enabled": True, "env.detector": "happy_at_least(threshold=2)"}))
     grow(run, "retain", "forget")
     return run
 
@@ -229,7 +230,7 @@ def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: Ma
     none = {"hacked", "hacked_undetected", "detector_precision", "detector_recall", "nll_base", "kl_to_base", "template_collapse"}
     assert {name for name, value in evaluation.metrics.items() if value is None} == none
     assert "hacked" not in evaluation.intervals
-    shown = dict(zip(*(line.split() for line in table({"policy": evaluation}, 5).splitlines()[1:]), strict=True))
+    shown = dict(zip(*(line.split() for line in evaluation_table({"policy": evaluation}, 5).splitlines()[1:]), strict=True))
     assert shown["mode"] == "policy"
     assert shown["hacked"] == shown["nll_base"] == shown["kl_to_base"] == "–"
     assert shown["finished"] == f"{evaluation.metrics['finished']:.3f}"
@@ -242,9 +243,8 @@ def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run):
         for layer in trained_groups(routed.policy)["forget"].values():
             layer.zero_()
         rollout = rollout_of(routed.policy, routed, prompts, generations)
-        arguments = rollout.ids, rollout.prompt_lengths, rollout.completion_ids, rollout.mask, 1.0
-        policy, _ = completion_logprobs(routed.policy, *arguments)
-        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, *arguments)
+        policy, _ = completion_logprobs(routed.policy, rollout, 1.0)
+        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, rollout, 1.0)
     policy, base = policy[rollout.mask].double(), base[rollout.mask].double()
     assert evaluation.metrics["nll_base"] == pytest.approx(-base.mean().item(), abs=1e-5)
     assert evaluation.metrics["kl_to_base"] == pytest.approx((policy - base).mean().item(), abs=1e-5)

@@ -8,12 +8,34 @@ import torch
 
 from envs.types import Audit, Completion, Prompt, Scores
 from grpo.advantages import GroupAdvantages
+from grpo.loss import RatioFigures
 from grpo.rollout import Rollout
 from grpo.step import StepRecord
-from records.figures import correlation, mean, share, std, where
+from grpo.update import Iteration, Pass, Update
+from records.figures import mean, share, std, where
 from routing.router import route
-from runs.metrics import step_metrics
+from runs.metrics import correlation, step_metrics, update_metrics
 
+ON_POLICY = RatioFigures(3, clip_low=0.0, clip_high=0.0, ratio_mean=1.0, ratio_min=1.0, ratio_max=1.0)
+# Two optimizer steps, each of a good pass of 6 tokens and a bad one of 3; in the last, 1 good and 3 bad tokens are in the loss.
+SAMPLING = Iteration(
+    passes={
+        "good": Pass(9.0, 9.0, 9.0, ON_POLICY, 6, 12.0, 0.5, 0.25, {"retain": 9.0, "forget": 9.0}),
+        "bad": Pass(9.0, 9.0, 9.0, ON_POLICY, 3, 7.5, 0.25, 0.125, {"retain": 9.0, "forget": 9.0}),
+    },
+    grad_norms={"retain": 9.0, "forget": 9.0},
+)
+LAST = Iteration(
+    passes={
+        "good": Pass(
+            0.5, 0.25, 0.375, RatioFigures(1, 1.0, 0.0, 0.5, 0.5, 0.5), 6, 99.0, 99.0, 99.0, {"retain": 1.0, "forget": 2.0}
+        ),
+        "bad": Pass(
+            -0.25, 0.5, -0.25, RatioFigures(3, 0.0, 1 / 3, 1.5, 1.0, 2.0), 3, 99.0, 99.0, 99.0, {"retain": 0.0, "forget": 3.0}
+        ),
+    },
+    grad_norms={"retain": 3.0, "forget": 4.0},
+)
 PROMPTS = [Prompt(3, "one", (5, 6)), Prompt(4, "two", (7, 8, 9))]
 
 
@@ -49,7 +71,7 @@ def record(**changes: Any) -> StepRecord:
         audit=Audit([True, False, True, True]),
         routes=route(torch.tensor([True, False, False, False]), "classic"),
         advantages=advantages,
-        update={"loss": 0.25, "kl": 0.125},
+        update=Update(1e-3, (SAMPLING, LAST)),
         seconds={"sampling": 1.0},
     )
     return replace(made, **changes)
@@ -58,8 +80,26 @@ def record(**changes: Any) -> StepRecord:
 ROW = {
     "step": 7,
     "num_tokens": 100 + 10 + 9,  # before, of prompts 2+2+3+3, of completions 2+3+1+3
+    "entropy": 19.5 / 9,  # over the tokens sampled, under the policy that sampled them
+    "sampling/sampling_logp_difference/mean": 0.75 / 9,
+    "sampling/sampling_logp_difference/max": 0.25,
     "loss": 0.25,
+    "loss/policy": 0.75,
     "kl": 0.125,
+    "clip_ratio/low_mean": 1 / 4,  # the good token
+    "clip_ratio/high_mean": 1 / 4,  # one of the bad ones
+    "clip_ratio/region_mean": 2 / 4,
+    "ratio/mean": (0.5 + 3 * 1.5) / 4,
+    "ratio/min": 0.5,
+    "ratio/max": 2.0,
+    "grad_norm/good/retain": 1.0,
+    "grad_norm/good/forget": 2.0,
+    "grad_norm/bad/retain": 0.0,
+    "grad_norm/bad/forget": 3.0,
+    "grad_norm": 5.0,  # (9 + 16)^(1/2)
+    "grad_norm/retain": 3.0,
+    "grad_norm/forget": 4.0,
+    "learning_rate": 1e-3,
     "reward": 2 / 4,
     "reward_std": 0.5 / 2,  # of the groups' 0.5 and 0
     "frac_reward_zero_std": 1 / 2,
@@ -92,7 +132,23 @@ ROW = {
 def test_every_number_of_a_step():
     row = step_metrics(record(), group_size=2, tokens_before=100)
     assert {name: row.get(name) for name in ROW} == pytest.approx(ROW, abs=1e-15)
-    assert set(row) >= set(ROW)
+    assert list(row) == list(ROW)
+
+
+def test_an_update_of_no_sample_has_no_figures_but_its_rate():
+    figures = update_metrics(Update(1e-3, ()))
+    assert figures.pop("learning_rate") == 1e-3
+    assert set(figures.values()) == {None}
+    of_every_run = {name for name in update_metrics(Update(1e-3, (SAMPLING, LAST))) if not name.startswith("grad_norm/")}
+    assert {*figures, "learning_rate"} == of_every_run
+
+
+def test_ratios_of_passes_without_tokens_in_the_loss_do_not_count():
+    none = replace(LAST.passes["good"], ratios=RatioFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    figures = update_metrics(Update(1e-3, (replace(LAST, passes={"good": none, "bad": LAST.passes["bad"]}),)))
+    assert [figures[f"ratio/{name}"] for name in ("mean", "min", "max")] == [1.5, 1.0, 2.0]
+    alone = update_metrics(Update(1e-3, (replace(LAST, passes={"good": none}),)))
+    assert [alone[f"ratio/{name}"] for name in ("mean", "min", "max")] == [0.0, 0.0, 0.0]
 
 
 def test_hacks_of_a_reward_without_a_predicate_are_none():

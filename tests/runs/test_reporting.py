@@ -16,12 +16,28 @@ from wandb.proto.wandb_internal_pb2 import Record
 from configs.experiment import Experiment
 from envs.types import Audit, Completion, Prompt, Scores
 from grpo.advantages import GroupAdvantages
+from grpo.loss import RatioFigures
 from grpo.rollout import Rollout
+from grpo.run import prepare
 from grpo.step import StepRecord
-from records.folder import RunFolder, create, read_rows
+from grpo.update import Iteration, Pass, Update
+from records.folder import RunFolder, create
+from records.rows import read_rows
 from routing.router import route
-from runs.reporting import Reporter, headline, sample_rows, speed, timing_row, wandb_run
+from runs.reporting import Reporter, headline, speed, timing_row, wandb_run
+from runs.samples import step_sample_rows
 
+PASS = Pass(
+    loss=0.25,
+    policy=0.125,
+    kl=0.0625,
+    ratios=RatioFigures(5, clip_low=0.0, clip_high=0.0, ratio_mean=1.0, ratio_min=1.0, ratio_max=1.0),
+    tokens=5,
+    entropy_sum=10.0,
+    logp_difference_sum=0.0,
+    logp_difference_max=0.0,
+    grad_norms={"retain": 0.5},
+)
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -55,18 +71,18 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
         audit=Audit(hacked),
         routes=route(torch.tensor([False, True]), "classic"),
         advantages=advantages,
-        update={"loss": 0.25, "kl": 0.0625},
+        update=Update(1e-3, (Iteration({"good": PASS}, {"retain": 0.5}),)),
         seconds={"sampling": 1.5, "update": 1.0},
     )
 
 
 def reporter(folder: Path, screen: io.StringIO, tracked: Any = None, **settings: Any) -> Reporter:
-    config = Experiment(num_generations=2, batch_size=2, **settings)
+    config = prepare(Experiment(num_generations=2, batch_size=2, **settings))
     return Reporter(RunFolder(folder), config, tracked, Console(file=screen, width=40))
 
 
 def test_the_ledger_has_one_row_a_completion():
-    rows = sample_rows(record(step=7, hacked=[False, True]))
+    rows = step_sample_rows(record(step=7, hacked=[False, True]))
     first = {
         "step": 7,
         "prompt_index": 11,
@@ -86,7 +102,7 @@ def test_the_ledger_has_one_row_a_completion():
     second = {"completion": "the end", "reward": 0.25, "components": {"task": 0.0, "bonus": 0.25}, "detected": False}
     second |= {"labelled": True, "routed": True, "hacked": True, "finished": False, "advantage": -0.5, "length": 2}
     assert rows == [first, first | second]
-    assert [row["hacked"] for row in sample_rows(record())] == [None, None]
+    assert [row["hacked"] for row in step_sample_rows(record())] == [None, None]
 
 
 def test_timing_is_by_phase_and_by_token_sampled():
@@ -151,7 +167,7 @@ def test_what_is_said_is_on_the_screen_and_in_the_log_unchanged(tmp_path: Path):
 
 
 def test_a_disabled_wandb_run_is_none(tmp_path: Path, tiny: Callable[..., Experiment]):
-    with wandb_run(tiny(), RunFolder(tmp_path)) as tracked:
+    with wandb_run(prepare(tiny()), RunFolder(tmp_path)) as tracked:
         assert tracked is None
     assert not list(tmp_path.iterdir())
 
@@ -174,7 +190,7 @@ def wandb_records(file: Path) -> list[Record]:
 
 
 def test_a_wandb_run_lies_in_the_folder_has_its_name_and_shows_samples_escaped(tmp_path: Path, tiny: Callable[..., Experiment]):
-    config = tiny(**{"wandb.mode": "offline", "num_generations": 2, "batch_size": 2})
+    config = prepare(tiny(**{"wandb.mode": "offline", "num_generations": 2, "batch_size": 2}))
     folder = create(tmp_path / "happy_binary_s42", {}, {}, overwrite=False)
     with wandb_run(config, folder) as tracked:
         Reporter(folder, config, tracked, Console(file=io.StringIO())).step(record(text=SCRIPT))

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +21,17 @@ import launch
 import runs.trainer
 from configs.errors import UserError
 from configs.experiment import Experiment
-from records.folder import RunFolder, read_json_file, read_rows
+from grpo.run import Run
+from records.folder import RunFolder
+from records.rows import read_object, read_rows
 from records.signals import StopRequest, stop_request
-from runs.trainer import resume, train
-from tests.helpers import failing
+from runs.trainer import RunRecord, resume, train
+from tests.helpers import FEW_STORIES, failing
 
 MakeExperiment = Callable[..., Experiment]
+MakeContents = Callable[[str], dict[str, bytes]]
 ROOT = Path(launch.__file__).parent
-DETECTOR = {"env.detector": "happy_count(threshold=2)", "log_all_samples": True}
+DETECTOR = {"env.detector": "happy_at_least(threshold=2)", "log_all_samples": True}
 KINDS: dict[str, dict[str, Any]] = {
     "routed": {"routing.enabled": True, "lr": 0.02} | DETECTOR,
     "lora": {"adapter.kind": "lora", "lr": 0.02} | DETECTOR,
@@ -34,7 +40,7 @@ KINDS: dict[str, dict[str, Any]] = {
 LONG = {"max_steps": 6, "save_steps": 2, "eval_every": 2, "logging_steps": 3}
 
 
-MANY_STEPS = ["--routing.enabled", "--max_steps=40", "--save_steps=10", "--logging_steps=1"]
+MANY_STEPS = ["--routing.enabled", "--max_steps=10", "--save_steps=3", "--logging_steps=1"]
 
 
 class Crash(Exception):
@@ -42,9 +48,9 @@ class Crash(Exception):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Everything but wall-clock figures, by file; the folder's place is cut out of train.log."""
+    """Everything but wall-clock figures, by file; the places of the folder are cut out of train.log."""
     found = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-    found["train.log"] = found["train.log"].replace(str(folder.parent).encode(), b"")
+    found["train.log"] = re.sub(rb"\S*(?=/%s)" % re.escape(folder.name.encode()), b"", found["train.log"])
     config = found.pop("config.yaml").decode().splitlines()
     found["config.yaml"] = "\n".join(line for line in config if not line.startswith("output_dir")).encode()
     assert [row["step"] for row in read_rows(folder, "timing.jsonl")] == [
@@ -53,62 +59,117 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name != "timing.jsonl"}
 
 
-@pytest.fixture
-def undisturbed(tiny: MakeExperiment, tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
-    return lambda kind: contents(train(tiny(output_dir=tmp_path / "whole", **LONG, **KINDS[kind]), quiet=True).folder)
+@pytest.fixture(scope="module")
+def undisturbed(trained_once: Callable[..., RunRecord], tmp_path_factory: pytest.TempPathFactory) -> MakeContents:
+    """`undisturbed(kind)`: what a run holds that nothing happened to; trained once."""
+
+    @cache
+    def run(kind: str) -> dict[str, bytes]:
+        output = tmp_path_factory.mktemp("whole")
+        return contents(trained_once(output, **LONG, **KINDS[kind]).folder)
+
+    return run
 
 
-@pytest.fixture
-def crashed(tiny: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """`crashed(kind, function, call)`: the folder of a run in which that call of a trainer's function raised."""
+def crash_in(name: str, call: int, run: Callable[[], object]) -> None:
+    """Runs until that call of a trainer's function, which raises."""
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, runs.trainer, name, Crash(), call)
+        with pytest.raises(Crash):
+            run()
 
-    def run(kind: str, name: str = "train_step", call: int = 5) -> Path:
-        with monkeypatch.context() as patch:
-            failing(patch, runs.trainer, name, Crash(), call)
-            with pytest.raises(Crash):
-                train(tiny(output_dir=tmp_path / "cut", **LONG, **KINDS[kind]), quiet=True)
-        (folder,) = (tmp_path / "cut").iterdir()
+
+@pytest.fixture(scope="module")
+def crashed_once(trained_once: Callable[..., RunRecord], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`crashed_once(kind)`: the folder of a run that crashed in step 5, its last checkpoint of step 4. To be copied."""
+
+    @cache
+    def run(kind: str) -> Path:
+        output = tmp_path_factory.mktemp("crashed")
+        crash_in("train_step", 5, lambda: trained_once(output, **LONG, **KINDS[kind]))
+        (folder,) = output.iterdir()
         return folder
 
     return run
 
 
+@pytest.fixture
+def crashed(crashed_once: Callable[[str], Path], few_stories: None, tmp_path: Path) -> Callable[[str], Path]:  # noqa: ARG001
+    """`crashed(kind)`: such a run, to be written into."""
+
+    def copy(kind: str) -> Path:
+        folder = crashed_once(kind)
+        return Path(shutil.copytree(folder, tmp_path / "cut" / folder.name))
+
+    return copy
+
+
 # The same end
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "call", "start"),
-    [
-        ("routed", "train_step", 1, 0),  # before the first checkpoint
-        ("routed", "train_step", 3, 2),
-        ("routed", "save_checkpoint", 1, 2),  # the step's rows stand, its checkpoint does not
-        ("routed", "report_evaluation", 2, 2),
-        ("routed", "report_evaluation", 3, 6),  # the evaluation at the end
-        ("routed", "summarize", 0, 6),
-        ("lora", "train_step", 5, 4),
-        ("full", "train_step", 5, 4),
-    ],
-)
-def test_after_a_crash_the_end_is_the_same(
-    crashed: Callable[..., Path], undisturbed: Callable[[str], dict[str, bytes]], kind: str, name: str, call: int, start: int
-):
-    folder = crashed(kind, name, call)
-    assert read_json_file(folder / "status.json")["state"] == "failed"
+def resume_torn(folder: Path) -> RunRecord:
+    """Resumed after the machine's end tore the last row."""
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 5, "rew')  # a row that the machine's end tore
-    steps: list[int] = []
-    works = runs.trainer.train_step
+        file.write('{"step": 5, "rew')
+    return resume(folder, quiet=True)
+
+
+@contextmanager
+def during_steps(action: Callable[[Run], object]) -> Iterator[None]:
+    """Has every step of the trainer begin with `action`."""
+    train_step = runs.trainer.train_step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.trainer, "train_step", lambda run: (steps.append(run.step), works(run))[1])
-        record = resume(folder, quiet=True)
-    assert steps == list(range(start, 6))
-    assert contents(folder) == undisturbed(kind)
+        patch.setattr(runs.trainer, "train_step", lambda run: (action(run), train_step(run))[1])
+        yield
+
+
+def assert_same_end(folder: Path, whole: dict[str, bytes], record: RunRecord) -> None:
+    assert contents(folder) == whole
     assert record.metrics == read_rows(folder, "metrics.jsonl")
     assert len(record.metrics) == 6
 
 
+@pytest.mark.parametrize("kind", ["routed", "lora", "full"])
+def test_after_a_crash_the_end_is_the_same(crashed: Callable[[str], Path], undisturbed: MakeContents, kind: str):
+    folder = crashed(kind)
+    assert read_object(folder / "status.json")["state"] == "failed"
+    steps: list[int] = []
+    with during_steps(lambda run: steps.append(run.step)):
+        record = resume_torn(folder)
+    assert steps == [4, 5]
+    assert_same_end(folder, undisturbed(kind), record)
+
+
+CRASHES = [
+    # the function and its call since the last start; the steps taken since then
+    ("train_step", 1, [0]),  # before the first checkpoint
+    ("train_step", 3, [0, 1, 2]),
+    ("save_checkpoint", 0, [2, 3]),  # the step's rows stand, its checkpoint does not
+    ("report_evaluation", 0, [2, 3]),
+    ("report_evaluation", 1, [2, 3, 4, 5]),  # the evaluation at the end
+    ("summarize", 0, []),
+]
+
+
+def test_after_crash_upon_crash_the_end_is_the_same(tiny: MakeExperiment, undisturbed: MakeContents, tmp_path: Path):
+    """What stands in between is the beginning of the whole."""
+    whole = undisturbed("routed")
+    go_on: Callable[[], RunRecord] = partial(train, tiny(output_dir=tmp_path / "cut", **LONG, **KINDS["routed"]), quiet=True)
+    for name, call, expected_steps in CRASHES:
+        steps: list[int] = []
+        with during_steps(lambda run, steps=steps: steps.append(run.step)):
+            crash_in(name, call, go_on)
+        assert steps == expected_steps, (name, call)
+        (folder,) = (tmp_path / "cut").iterdir()
+        assert read_object(folder / "status.json")["state"] == "failed"
+        for file in ("metrics.jsonl", "samples.jsonl", "routing_eval.jsonl"):
+            assert whole[file].startswith((folder / file).read_bytes()), (name, call, file)
+        go_on = partial(resume_torn, folder)
+    assert_same_end(folder, whole, go_on())
+
+
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(
-    crashed: Callable[..., Path], undisturbed: Callable[[str], dict[str, bytes]], capsys: pytest.CaptureFixture[str]
+    crashed: Callable[[str], Path], undisturbed: MakeContents, capsys: pytest.CaptureFixture[str]
 ):
     folder = crashed("routed")
     weights = folder / "checkpoint-4" / "adapter.safetensors"
@@ -132,9 +193,9 @@ def test_a_finished_run_is_only_read(tiny: MakeExperiment, capsys: pytest.Captur
     assert contents(record.folder) == before
 
 
-def test_the_threads_are_those_it_began_with(crashed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+def test_the_threads_are_those_it_began_with(crashed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     folder = crashed("routed")
-    made_of = read_json_file(folder / "run.json")
+    made_of = read_object(folder / "run.json")
     (folder / "run.json").write_text(json.dumps(made_of | {"threads": 3}))
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
@@ -145,79 +206,74 @@ def test_the_threads_are_those_it_began_with(crashed: Callable[..., Path], monke
 
 # From the command line, by signals
 
+WAITS_IN_STEP_4 = """
+import time
+import launch
+from runs import trainer
+
+train_step = trainer.train_step
+trainer.train_step = lambda run: time.sleep(600) if run.step == 4 else train_step(run)
+launch.main()
+"""
+
 
 @pytest.fixture
-def started(tiny_words: Callable[..., list[str]], tmp_path: Path):
-    """`started(*words)`: `launch.py` as a process of its own, with the settings of a run of many steps."""
-    processes: list[subprocess.Popen] = []
-
-    def start(*words: str) -> subprocess.Popen:
-        settings = tiny_words(*MANY_STEPS, f"--output_dir={tmp_path / 'cut'}")
-        command = [sys.executable, str(ROOT / "launch.py"), *settings, *words]
-        environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path))
-        return processes[-1]
-
-    yield start
-    for process in processes:
+def running(tiny_words: Callable[..., list[str]], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`launch.py` as a process of its own, in the middle of step 4 of MANY_STEPS until it is killed, and its run's folder."""
+    words = tiny_words(*MANY_STEPS, f"--output_dir={tmp_path / 'cut'}")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    (tmp_path / "waits.py").write_text(WAITS_IN_STEP_4)
+    process = subprocess.Popen([*FEW_STORIES, str(tmp_path / "waits.py"), *words], env=environment, cwd=tmp_path)
+    try:
+        yield process, wait_for_rows(tmp_path / "cut", 4)
+    finally:
         process.kill()
         process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
 
 
-def wait_for_step(folder: Path, step: int) -> Path:
-    """Until the one run in `folder` has written that many rows."""
-    deadline = time.monotonic() + 60
+def wait_for_rows(folder: Path, rows: int) -> Path:
+    """Until the one run in `folder` has written that many."""
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for run in folder.glob("*/metrics.jsonl"):
-            if run.read_text().count("\n") > step:
+            if run.read_text().count("\n") >= rows:
                 return run.parent
-        time.sleep(0.01)
-    raise TimeoutError(f"no run in {folder} came to step {step}")
+        time.sleep(0.05)
+    raise TimeoutError(f"no run in {folder} came to {rows} rows")
 
 
-def test_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had_been(
-    started: Callable[..., subprocess.Popen], tiny_words: Callable[..., list[str]], tmp_path: Path
+def test_left_alone_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had_been(
+    running: tuple[subprocess.Popen[bytes], Path],
+    tiny_words: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    killed = started()
-    folder = wait_for_step(tmp_path / "cut", 15)
-    killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    assert read_json_file(folder / "status.json")["state"] == "running"  # nobody was there to say otherwise
+    process, folder = running
+    assert launch.main(["--resume", str(folder)]) == 2
+    assert capsys.readouterr().err == f"error: {folder}: is being trained by another process\n"
 
-    interrupted = started("--resume")
-    wait_for_step(tmp_path / "cut", 25)
-    interrupted.send_signal(signal.SIGINT)
-    said = interrupted.communicate(timeout=60)[1]
-    assert interrupted.returncode == 130
-    status = read_json_file(folder / "status.json")
-    assert status["state"] == "interrupted"
-    assert 25 < status["step"] < 40
-    assert f"{folder}: resumed at step 10 of 40" in said
-    assert said.splitlines()[-1] == (
-        f"interrupted: asked to stop after {status['step']} of 40 steps; --resume goes on from the last checkpoint"
-    )
-    assert (folder / f"checkpoint-{status['step']}").is_dir()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert read_object(folder / "status.json")["state"] == "running"  # nobody was there to say otherwise
+
+    again = tiny_words(*MANY_STEPS, f"--output_dir={tmp_path / 'cut'}", "--resume")
+    for number, start, step in ((signal.SIGTERM, 3, 5), (signal.SIGINT, 5, 8)):
+        with during_steps(lambda run, number=number, step=step: run.step == step - 1 and os.kill(os.getpid(), number)):
+            assert launch.main(again) == 130
+        screen = capsys.readouterr().err
+        assert f"{folder}: resumed at step {start} of 10" in screen
+        assert screen.splitlines()[-1] == (
+            f"interrupted: asked to stop after {step} of 10 steps; --resume goes on from the last checkpoint"
+        )
+        status = read_object(folder / "status.json")
+        assert (status["state"], status["step"]) == ("interrupted", step)
+        assert (folder / f"checkpoint-{step}").is_dir()
 
     assert launch.main(["--resume", str(folder)]) == 0
     assert launch.main(tiny_words(*MANY_STEPS)) == 0
-    (undisturbed,) = (tmp_path / "output").iterdir()
-    one, other = contents(folder), contents(undisturbed)
-    extra = f"checkpoint-{status['step']}/"
-    assert {name: content for name, content in one.items() if not name.startswith(extra)} == other
-
-
-def test_a_run_that_is_being_trained_is_left_alone(
-    started: Callable[..., subprocess.Popen], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    running = started()
-    folder = wait_for_step(tmp_path / "cut", 1)
-    assert launch.main(["--resume", str(folder)]) == 2
-    assert capsys.readouterr().err == f"error: {folder}: is being trained by another process\n"
-    running.send_signal(signal.SIGTERM)
-    assert running.wait() == 130
-    assert read_json_file(folder / "status.json")["state"] == "interrupted"
+    (whole,) = (tmp_path / "output").iterdir()
+    extra = ("checkpoint-5/", "checkpoint-8/")
+    assert {name: content for name, content in contents(folder).items() if not name.startswith(extra)} == contents(whole)
 
 
 def test_the_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch):
@@ -246,7 +302,7 @@ def test_outside_a_step_the_first_signal_stops():
 # What is refused
 
 
-def test_other_settings_are_refused_and_listed(crashed: Callable[..., Path], tiny: MakeExperiment, tmp_path: Path):
+def test_other_settings_are_refused_and_listed(crashed: Callable[[str], Path], tiny: MakeExperiment, tmp_path: Path):
     folder = crashed("routed")
     before = contents(folder)
     asked = tiny(output_dir=tmp_path / "cut", **LONG, **KINDS["routed"])
@@ -260,9 +316,9 @@ def test_other_settings_are_refused_and_listed(crashed: Callable[..., Path], tin
 
 
 @pytest.mark.parametrize("name", ["base_fingerprint", "train_prompts_fingerprint", "torch", "device"])
-def test_what_it_was_made_of_must_be_there_still(crashed: Callable[..., Path], name: str):
+def test_what_it_was_made_of_must_be_there_still(crashed: Callable[[str], Path], name: str):
     folder = crashed("routed")
-    (folder / "run.json").write_text(json.dumps(read_json_file(folder / "run.json") | {name: "another"}))
+    (folder / "run.json").write_text(json.dumps(read_object(folder / "run.json") | {name: "another"}))
     before = contents(folder)
     with pytest.raises(UserError, match=f"made of other things than are found now: {name} was another, is "):
         resume(folder, quiet=True)
@@ -270,7 +326,7 @@ def test_what_it_was_made_of_must_be_there_still(crashed: Callable[..., Path], n
 
 
 def test_from_the_command_line_mistakes_are_one_line(
-    crashed: Callable[..., Path], tiny_words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    crashed: Callable[[str], Path], tiny_words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     folder = crashed("routed")
 

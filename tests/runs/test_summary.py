@@ -3,7 +3,9 @@
 import pytest
 
 from configs.experiment import Experiment
-from runs.summary import WINDOW, speed_line, summarize, summary_table, window_mean
+from grpo.run import prepare
+from records.figures import WINDOW, window_means
+from runs.summary import speed_line, summarize, summary_table
 
 TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
 MODE = {"reward": 0.75, "hacked": None, "unique": 0.5, "jaccard": 0.25, "finished": 1.0, "nll_base": 2.5, "degenerate": True}
@@ -20,7 +22,7 @@ def timing(seconds: list[float]) -> list[dict]:
 
 def test_windows_are_means_over_the_first_and_the_last_steps():
     rewards = [float(i) for i in range(50)]
-    summary = summarize(Experiment(max_steps=50), metrics(rewards, [0.0] * 50), {})
+    summary = summarize(prepare(Experiment(max_steps=50)), metrics(rewards, [0.0] * 50), {})
     # steps 0..19 have the mean 9.5, steps 30..49 39.5; 100/0.5 and 100/0.25 tokens a second have the mean 300
     assert (summary["steps"], summary["window"]) == (50, WINDOW) == (50, 20)
     assert summary["training"]["reward"] == {"first": 9.5, "last": 39.5}
@@ -29,7 +31,7 @@ def test_windows_are_means_over_the_first_and_the_last_steps():
 
 
 def test_a_short_run_s_windows_are_all_of_it():
-    summary = summarize(Experiment(max_steps=3), metrics([0.0, 0.5, 1.0], [0.25, 0.5, None]), {"both": MODE})
+    summary = summarize(prepare(Experiment(max_steps=3)), metrics([0.0, 0.5, 1.0], [0.25, 0.5, None]), {"both": MODE})
     assert summary["window"] == 3
     assert summary["training"]["reward"] == {"first": 0.5, "last": 0.5}
     assert summary["training"]["routing/hacked"] == {"first": None, "last": None}
@@ -38,12 +40,12 @@ def test_a_short_run_s_windows_are_all_of_it():
 
 @pytest.mark.parametrize(("values", "expected"), [([1.0, 2.0], 1.5), ([0, 1], 0.5), ([1.0, None], None), ([None], None)])
 def test_a_mean_over_what_could_not_be_computed_cannot_be_computed(values: list, expected: float | None):
-    assert window_mean([{"x": value} for value in values], "x") == expected
+    assert window_means([{"x": value} for value in values], ["x"])["x"]["last"] == expected
 
 
 def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
     modes = {"retain_only": MODE, "base": MODE | {"hacked": 0.0, "degenerate": False}}
-    table = summary_table(summarize(Experiment(max_steps=2), metrics([0.25, 0.75], [None, 0.0]), modes))
+    table = summary_table(summarize(prepare(Experiment(max_steps=2)), metrics([0.25, 0.75], [None, 0.0]), modes))
     lines = table.splitlines()
     assert [line.split() for line in lines] == [
         ["training", "first", "2", "steps", "last", "2", "steps"],
@@ -61,7 +63,7 @@ def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
 
 
 def test_a_table_without_an_evaluation():
-    table = summary_table(summarize(Experiment(max_steps=1), metrics([0.25], [0.0]), {}))
+    table = summary_table(summarize(prepare(Experiment(max_steps=1)), metrics([0.25], [0.0]), {}))
     assert "evaluation" not in table
 
 

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,12 +14,13 @@ from configs.experiment import Experiment
 from configs.naming import to_dict
 from grpo.checks import BrokenInvariant
 from grpo.run import prepare
-from records.folder import read_rows
+from records.rows import read_rows
 from runs.trainer import RunRecord, train
 from tests.helpers import failing
 
 MakeExperiment = Callable[..., Experiment]
-ROUTED = {"routing.enabled": True, "env.detector": "happy_count(threshold=2)", "lr": 1e-2}
+ROUTED = {"routing.enabled": True, "env.detector": "happy_at_least(threshold=2)", "lr": 1e-2}
+CLOSELY = {"eval_every": 1, "save_steps": 1, "logging_steps": 1, "log_all_samples": True}
 WRITTEN = {"metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "evaluation_samples.jsonl", "summary.json"}
 WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timing.jsonl", "checkpoint-3", ".lock"}
 
@@ -31,15 +32,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return files | {f"{file.parent.name}/{file.name}": file.read_bytes() for file in folder.glob("checkpoint-*/*")}
 
 
-@pytest.fixture
-def trained(tiny: MakeExperiment, tmp_path: Path) -> Callable[..., Path]:
-    """`trained(**settings)`: the folder of a finished run, each in an output_dir of its own."""
-    count = iter(range(100))
+@pytest.fixture(scope="module")
+def trained_anew(trained_once: Callable[..., RunRecord], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`trained_anew(**settings)`: the folder of a finished run, each in an output_dir of its own."""
+    return lambda **settings: trained_once(tmp_path_factory.mktemp("trained"), **(ROUTED | settings)).folder
 
-    def run(**settings: Any) -> Path:
-        return train(tiny(output_dir=tmp_path / str(next(count)), **(ROUTED | settings)), quiet=True).folder
 
-    return run
+@pytest.fixture(scope="module")
+def trained(trained_anew: Callable[..., Path]) -> Callable[..., Path]:
+    """The same, once for the same settings: only to be read."""
+    return cache(trained_anew)
 
 
 # The record and the folder
@@ -81,7 +83,7 @@ def test_full_fine_tuning_without_beta_has_one_mode(trained: Callable[..., Path]
 
 def test_samples_are_those_of_the_logged_steps(trained: Callable[..., Path]):
     assert [row["step"] for row in read_rows(trained(logging_steps=2), "samples.jsonl")] == [0] * 8 + [2] * 8
-    everything = read_rows(trained(log_all_samples=True), "samples.jsonl")
+    everything = read_rows(trained(**CLOSELY), "samples.jsonl")
     assert [row["step"] for row in everything] == [0] * 8 + [1] * 8 + [2] * 8
     assert {type(row["hacked"]) for row in everything} == {bool}
 
@@ -89,22 +91,25 @@ def test_samples_are_those_of_the_logged_steps(trained: Callable[..., Path]):
 # The same bytes
 
 
-def test_the_same_seed_writes_the_same_bytes_and_another_does_not(trained: Callable[..., Path]):
-    settings = {"eval_every": 2, "save_steps": 2, "log_all_samples": True}
-    one, other, third = contents(trained(**settings)), contents(trained(**settings)), contents(trained(**settings, seed=7))
+def test_the_same_seed_writes_the_same_bytes_and_another_does_not(
+    trained: Callable[..., Path], trained_anew: Callable[..., Path]
+):
+    one, other, third = (contents(folder) for folder in (trained(**CLOSELY), trained_anew(**CLOSELY), trained(**CLOSELY, seed=7)))
     assert [name for name in one if one[name] != other[name]] == []
-    assert {name for name in one if one[name] == third[name]} <= {f"checkpoint-{step}/adapter.json" for step in (2, 3)}
+    assert {name for name in one if one[name] == third[name]} <= {f"checkpoint-{step}/adapter.json" for step in (1, 2, 3)}
     assert set(one) == set(third)
 
 
-def test_a_run_without_the_preflight_is_the_same_run(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+def test_a_run_without_the_preflight_is_the_same_run(
+    trained: Callable[..., Path], trained_anew: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
     rehearsed = contents(trained())
     monkeypatch.setattr(runs.trainer, "preflight", lambda _: None)
-    assert contents(trained()) == rehearsed
+    assert contents(trained_anew()) == rehearsed
 
 
 def test_looking_more_closely_does_not_change_what_is_seen(trained: Callable[..., Path]):
-    seldom, often = trained(), trained(eval_every=1, save_steps=1, logging_steps=1, log_all_samples=True)
+    seldom, often = trained(), trained(**CLOSELY)
     for file in ("metrics.jsonl", "evaluation.json", "checkpoint-3/adapter.safetensors"):
         assert (seldom / file).read_bytes() == (often / file).read_bytes()
 

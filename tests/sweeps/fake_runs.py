@@ -106,7 +106,8 @@ def pids(sweep: Path) -> list[int]:
     return own + [pid for file in sorted(sweep.glob("*/grandchildren")) for pid in rows(file)]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    """Long, for machines that are busy: only what goes wrong waits to the end."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.cli import LaunchOptions, parse_with_config
+from configs.baselines import BASELINES
+from configs.cli import ExperimentOptions, parse_with_config
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from configs.naming import config_hash
-from configs.sweep import BASELINES, Sweep, checked, load_sweep
-from envs.binding import folder_of, prepare
-from sweeps.plan import Plan, make_plan, plan_record, strangers, write_plan
+from configs.sweep import Sweep, checked, load_sweep
+from envs.prepare import folder_of, prepare
+from sweeps.plan import Plan, make_plan
+from sweeps.plan_files import plan_record, strangers, write_plan
 
 ROOT = Path(__file__).parents[2]
 ROUTED = Experiment(max_steps=5, routing=RoutingSettings(enabled=True))
@@ -69,7 +70,7 @@ def test_two_by_two_with_controls(tmp_path: Path):
         assert run.experiment.output_dir == plan.folder
         assert run.experiment.wandb.group == "mine"
         assert folder_of(run.experiment) == plan.folder / run.name
-        assert (run.experiment.device, run.experiment.env.detector) == ("cpu", "happy_count(threshold=3)")
+        assert (run.experiment.device, run.experiment.env.detector) == ("cpu", "happy_at_least(threshold=3)")
 
 
 def test_a_control_of_several_routed_runs_is_planned_once():
@@ -134,7 +135,7 @@ def test_keep_leaves_combinations_out():
     plan = plan_of(Sweep(Experiment(), {"beta": [0.0, 0.1], "lr": [1e-5, 1e-4]}, keep=lambda e: e.beta > 0 or e.lr == 1e-4))
     assert [run.values for run in plan.runs] == [{"beta": 0.0, "lr": 1e-4}, {"beta": 0.1, "lr": 1e-5}, {"beta": 0.1, "lr": 1e-4}]
     # What can not run need not be planned.
-    assert len(plan_of(Sweep(grid={"beta": [-1, 0.1]}, keep=lambda e: e.beta >= 0)).runs) == 1
+    assert len(plan_of(Sweep(grid={"batch_size": [40, 32]}, keep=lambda e: e.batch_size == 32)).runs) == 1
 
 
 def test_a_sweep_without_axes_is_one_run():
@@ -182,11 +183,10 @@ def test_a_run_s_folder_is_no_sweep_s(tmp_path: Path):
 # What is wrong
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"grid": {"beta": [0.1, -1], "seed": [3]}}, "beta=-1 seed=3: --beta -1.0: must be 0 or more"),
+    ({"grid": {"beta": [0.1, -1], "seed": [3]}}, "in grid: --beta -1.0: must be 0 or more"),
     ({"grid": {"reward": ["happy_binary", "happy_sad"]}}, "reward=happy_sad: --reward happy_sad: "),
     ({"grid": {"batch_size": [32, 40]}}, "batch_size=40: --batch_size 40: must be a multiple of --num_generations 16"),
     ({"grid": {"routing.mode": ["exclusive"]}}, "routing.mode=exclusive: --routing.mode exclusive: has no effect without"),
-    ({"base": Experiment(beta=-1)}, "--beta -1: must be 0 or more"),
     (
         {"base": replace(ROUTED, baseline="filter"), "baselines": ["lora"], "seeds": [1]},
         "seed=1: --baseline filter: contradicts --routing.enabled",
@@ -271,7 +271,7 @@ def test_launch_takes_a_run_s_settings_as_they_were_planned(tmp_path: Path):
     write_plan(plan)
     for run in plan.runs:
         words = ["--config", str(plan.folder / "configs" / f"{run.name}.yaml")]
-        again = prepare(parse_with_config(LaunchOptions, words, "", "").experiment, cuda_available=False)
+        again = prepare(parse_with_config(ExperimentOptions, words, "", "")[0].experiment, cuda_available=False)
         assert again == run.experiment
         assert config_hash(again) == run.config_hash
         assert folder_of(again) == plan.folder / run.name
@@ -302,20 +302,19 @@ def test_where_nothing_can_be_written_is_one_line(tmp_path: Path):
 CODE = """
 import sys
 from functools import partial
-from configs.sweep import read_sweep
-from envs.binding import folder_of, prepare
-from sweeps.plan import make_plan, plan_record
+from sweep import parse_options
+from envs.prepare import folder_of, prepare
+from sweeps.plan import make_plan
+from sweeps.plan_files import plan_record
 words = ["--grid", "seed=" + ",".join(map(str, range(100))), "beta=0.01,0.02,0.03", "--fixed", "lr=1e-5"]
-plan = make_plan(read_sweep(words, "")[1], partial(prepare, cuda_available=False), folder_of)
+plan = make_plan(parse_options(words)[1], partial(prepare, cuda_available=False), folder_of)
 print(len(plan_record(plan)["runs"]), [name for name in ("torch", "transformers", "datasets", "pandas") if name in sys.modules])
 """
 
 
 def test_three_hundred_runs_are_planned_at_once_and_without_torch():
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "300 []\n"
-    assert time.monotonic() - start < 10  # about one second where nothing else runs
 
 
 def test_the_settings_of_a_run_are_yaml(tmp_path: Path):

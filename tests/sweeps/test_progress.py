@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeps import progress
-from sweeps.progress import Board, Progress, Row, duration, label, last_rows, line, read_progress, time_left, totals
+from records import rows
+from records.figures import duration
+from records.rows import last_rows
+from sweeps import board as boards
+from sweeps.board import Board, run_label
+from sweeps.progress import Progress, RunProgress, progress_line, read_progress, time_left, totals_line
 from tests.sweeps.fake_runs import fake_plan
 
 NOTHING = Progress()
@@ -43,49 +47,52 @@ def test_speed_is_that_of_the_recent_steps(tmp_path: Path):
 def test_only_whole_rows_count(tmp_path: Path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}')
-    assert [row["step"] for row in last_rows(file)] == [0, 1]
+    assert [row["step"] for row in last_rows(tmp_path, file.name)] == [0, 1]
     file.write_text('{"step": 0')
-    assert last_rows(file) == []
+    assert last_rows(tmp_path, file.name) == []
     file.write_text('{"step": 0}\nnot a row\n{"step": 2}\n')
-    assert [row["step"] for row in last_rows(file)] == [0, 2]
+    assert [row["step"] for row in last_rows(tmp_path, file.name)] == [0, 2]
 
 
 def test_of_a_long_file_only_the_end_is_read(tmp_path: Path):
     file = tmp_path / "metrics.jsonl"
     write(file, [{"step": i, "text": "x" * 1000} for i in range(100)])
-    steps = [row["step"] for row in last_rows(file)]
+    steps = [row["step"] for row in last_rows(tmp_path, file.name)]
     assert steps == [*range(100 - len(steps), 100)]
-    assert 10 < len(steps) <= progress.TAIL / 1000
+    assert 10 < len(steps) <= rows.TAIL / 1000
 
 
 def test_time_left_by_hand():
     """Two runs at once, 2 and 4 seconds a step: 10 steps are 20 s, 5 steps are 20 s; a waiting one's 20 steps at 3 s are 60 s."""
     rows = [
-        Row("a", "running", 20, Progress(steps=10, step_time=2.0)),
-        Row("b", "resumed", 20, Progress(steps=15, step_time=4.0)),
-        Row("c", "waiting", 20, NOTHING),
-        Row("d", "finished", 20, NOTHING),
+        RunProgress("a", "running", 20, Progress(steps=10, step_time=2.0)),
+        RunProgress("b", "resumed", 20, Progress(steps=15, step_time=4.0)),
+        RunProgress("c", "waiting", 20, NOTHING),
+        RunProgress("d", "finished", 20, NOTHING),
     ]
     assert time_left(rows) == 60.0  # not less than the longest
-    rows += [Row("e", "waiting", 20, NOTHING)]
+    rows += [RunProgress("e", "waiting", 20, NOTHING)]
     assert time_left(rows) == (20 + 20 + 60 + 60) / 2
 
 
 def test_time_left_is_not_guessed():
-    assert time_left([Row("a", "running", 20, NOTHING)]) is None
-    assert time_left([Row("a", "waiting", 20, NOTHING), Row("b", "finished", 20, Progress(20, step_time=1.0))]) is None
+    assert time_left([RunProgress("a", "running", 20, NOTHING)]) is None
+    assert (
+        time_left([RunProgress("a", "waiting", 20, NOTHING), RunProgress("b", "finished", 20, Progress(20, step_time=1.0))])
+        is None
+    )
 
 
 def test_totals():
     rows = [
-        Row("a", "running", 20, Progress(steps=10, step_time=2.0)),
-        Row("b", "running", 20, NOTHING),
-        Row("c", "failed", 20, NOTHING),
-        Row("d", "skipped", 20, NOTHING),
+        RunProgress("a", "running", 20, Progress(steps=10, step_time=2.0)),
+        RunProgress("b", "running", 20, NOTHING),
+        RunProgress("c", "failed", 20, NOTHING),
+        RunProgress("d", "skipped", 20, NOTHING),
     ]
-    assert totals("demo", rows) == "demo: 4 runs: 2 running, 1 failed, 1 skipped; 40 s left"
-    assert totals("demo", rows[1:]) == "demo: 3 runs: 1 running, 1 failed, 1 skipped; – left"
-    assert totals("demo", rows[2:]) == "demo: 2 runs: 1 failed, 1 skipped"
+    assert totals_line("demo", rows) == "demo: 4 runs: 2 running, 1 failed, 1 skipped; 40 s left"
+    assert totals_line("demo", rows[1:]) == "demo: 3 runs: 1 running, 1 failed, 1 skipped; – left"
+    assert totals_line("demo", rows[2:]) == "demo: 2 runs: 1 failed, 1 skipped"
 
 
 @pytest.mark.parametrize(
@@ -105,11 +112,11 @@ def test_durations(seconds: float | None, text: str):
 
 
 def test_a_line_tells_what_is_known():
-    assert line(Row("a", "waiting", 20, NOTHING)) == "a: waiting"
-    running = Row("a", "running", 20, Progress(5, 0.51234, 0.0101, None, 2.0))
-    assert line(running) == "a: running (step 5/20, reward 0.512, KL 0.0101, s/step 2, left 30 s)"
-    finished = Row("a", "finished", 20, Progress(20, 0.9, 0.5, 0.25, 2.0))
-    assert line(finished) == "a: finished (step 20/20, reward 0.9, KL 0.5, hacked 0.25, s/step 2)"
+    assert progress_line(RunProgress("a", "waiting", 20, NOTHING)) == "a: waiting"
+    running = RunProgress("a", "running", 20, Progress(5, 0.51234, 0.0101, None, 2.0))
+    assert progress_line(running) == "a: running (step 5/20, reward 0.512, KL 0.0101, s/step 2, left 30 s)"
+    finished = RunProgress("a", "finished", 20, Progress(20, 0.9, 0.5, 0.25, 2.0))
+    assert progress_line(finished) == "a: finished (step 20/20, reward 0.9, KL 0.5, hacked 0.25, s/step 2)"
 
 
 def terminal(width: int = 100, height: int = 30) -> Console:
@@ -127,7 +134,7 @@ def shown(board: Board, width: int = 100) -> list[str]:
 def test_a_run_is_called_by_what_tells_it_from_the_others(tmp_path: Path):
     (run,) = fake_plan(tmp_path, {"a_long_name_s7": {}}).runs
     run = replace(run, configuration="routed beta=0.01", experiment=replace(run.experiment, seed=7))
-    assert label(run) == "routed beta=0.01 s7"
+    assert run_label(run) == "routed beta=0.01 s7"
 
 
 def test_the_table_shows_running_runs_first_with_what_they_have_reached(tmp_path: Path):
@@ -178,9 +185,9 @@ def test_elsewhere_a_line_tells_each_change_and_the_totals_at_the_end(tmp_path: 
         train(tmp_path / "a", 20, reward=0.5)
         for _ in range(3):
             board.update({"a": "finished", "b": "waiting"})
-        monkeypatch.setattr(progress, "TOTALS", 0.0)
+        monkeypatch.setattr(boards, "TOTALS", 0.0)
         board.update({"a": "finished", "b": "waiting"})
-        monkeypatch.setattr(progress, "TOTALS", 30.0)
+        monkeypatch.setattr(boards, "TOTALS", 30.0)
         board.update({"a": "finished", "b": "running"})
     assert isinstance(console.file, StringIO)
     lines = console.file.getvalue().splitlines()

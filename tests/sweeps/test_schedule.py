@@ -13,9 +13,12 @@ import pytest
 from filelock import FileLock
 
 from configs.errors import UserError
-from sweeps import schedule
+from records import signals
+from sweeps import jobs
+from sweeps.backends import backend
+from sweeps.backends.backend import ScheduleOptions
 from sweeps.plan import Plan
-from sweeps.schedule import Outcome, ScheduleOptions, run_plan
+from sweeps.schedule import Outcome, run_plan
 from tests.sweeps.backends.test_mps import install
 from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, state, wait_for
 
@@ -121,10 +124,10 @@ def test_an_end_without_a_record_of_it_is_a_failure(folder: Path, run: Run):
 
 def test_only_the_last_lines_of_the_last_attempt_are_recorded(folder: Path):
     log = folder / "run.log"
-    assert schedule.last_attempt(log) == [schedule.HEADER]
+    assert jobs.last_attempt(log) == [jobs.HEADER]
     folder.mkdir()
     log.write_text("=== attempt 1, then\nfirst\n=== attempt 2, now\nsecond\nthird\n")
-    assert schedule.last_attempt(log) == ["=== attempt 2, now", "second", "third"]
+    assert jobs.last_attempt(log) == ["=== attempt 2, now", "second", "third"]
 
 
 @pytest.mark.parametrize("ends", ["finished", "running"])
@@ -147,7 +150,7 @@ def test_a_second_sweep_in_the_same_folder_is_refused(folder: Path, run: Run):
 
 
 def test_a_run_whose_last_process_is_still_ending_is_waited_for(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schedule, "BUSY_PAUSE", 0.1)
+    monkeypatch.setattr(jobs, "BUSY_PAUSE", 0.1)
     plan = fake_plan(folder, {"a": {"exits": [1]}})
     run(plan)
     (folder / "failures.jsonl").unlink()
@@ -161,8 +164,8 @@ def test_a_run_whose_last_process_is_still_ending_is_waited_for(folder: Path, ru
 
 
 def test_but_not_for_ever(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schedule, "BUSY_PAUSE", 0.1)
-    monkeypatch.setattr(schedule, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(jobs, "BUSY_PAUSE", 0.1)
+    monkeypatch.setattr(jobs, "BUSY_SECONDS", 0.5)
     plan = fake_plan(folder, {"a": {"exits": [1]}, "b": {}})
     run(plan)
     with FileLock(folder / "a" / ".lock"):
@@ -173,8 +176,11 @@ def test_but_not_for_ever(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatc
 SWEEP = """
 import dataclasses, json, sys
 from pathlib import Path
-from sweeps.schedule import ScheduleOptions, run_plan
+from records import signals
+from sweeps.backends.backend import ScheduleOptions
+from sweeps.schedule import run_plan
 from tests.sweeps.fake_runs import fake_plan
+signals.SAME = float(sys.argv[4])
 outcome = run_plan(fake_plan(Path(sys.argv[1]), json.loads(sys.argv[3])), ScheduleOptions(jobs=2), Path(sys.argv[2]))
 print(json.dumps(dataclasses.asdict(outcome)))
 """
@@ -186,10 +192,10 @@ def sweep(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a sweep of four long runs in a process; returns when two of them are under way."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(**behaviour: Any) -> subprocess.Popen[str]:
+    def start(same: float = signals.SAME, **behaviour: Any) -> subprocess.Popen[str]:
         script = fake_script(folder.parent)
         plan = json.dumps(dict.fromkeys("abcd", LONG | behaviour))
-        command = [sys.executable, "-c", SWEEP, str(folder), str(script), plan]
+        command = [sys.executable, "-c", SWEEP, str(folder), str(script), plan, str(same)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
         started.append(process)
         wait_for(lambda: rows(folder / "a" / "metrics.jsonl") and rows(folder / "b" / "metrics.jsonl"))
@@ -204,13 +210,13 @@ def sweep(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def outcome_of(process: subprocess.Popen[str]) -> Outcome:
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=120)
     return Outcome(**json.loads(said))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_once_running_runs_write_their_checkpoints(folder: Path, sweep: Callable[..., Any], run: Run, number: int):
-    process = sweep()
+    process = sweep(same=30.0)  # seconds: a busy machine does not make two of one signal
     assert not any(map(is_gone, pids(folder)))
     for _ in range(2):  # as a terminal does, and `uv run` once more; runs are in groups of their own
         os.killpg(process.pid, number)
@@ -221,7 +227,7 @@ def test_stopped_once_running_runs_write_their_checkpoints(folder: Path, sweep: 
     assert not (folder / "d").exists()
     assert rows(folder / "failures.jsonl") == []
     assert len(pids(folder)) == 4
-    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=1.0)
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=25.0)
     done = min(len(rows(folder / name / "metrics.jsonl")) for name in "ab")
     short = fake_plan(folder, {name: {"steps": done + 2} for name in "abcd"})
     assert run(short) == Outcome(finished=4, skipped=0, failed=0, interrupted=0)
@@ -235,14 +241,14 @@ def test_stopped_twice_they_are_killed(folder: Path, sweep: Callable[..., Any]):
     process.send_signal(signal.SIGINT)
     assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4)
     assert [state(folder / name) for name in "ab"] == ["running", "running"]
-    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=1.0)
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=25.0)
 
 
 def test_killed_it_leaves_no_orphans(folder: Path, sweep: Callable[..., Any], run: Run):
     process = sweep()
     process.kill()
     process.wait()
-    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=5.0)
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=25.0)
     assert [state(folder / name) for name in "ab"] == ["interrupted", "interrupted"]
     short = fake_plan(folder, {name: {} for name in "abcd"})
     assert run(short) == Outcome(finished=4, skipped=0, failed=0, interrupted=0)
@@ -251,10 +257,6 @@ def test_killed_it_leaves_no_orphans(folder: Path, sweep: Callable[..., Any], ru
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jobs": 0}, "--jobs 0: must be at least 1"),
-        ({"per_gpu": 0}, "--per_gpu 0: must be at least 1"),
-        ({"retries": -1}, "--retries -1: must be at least 0"),
-        ({"backend": "slurm"}, "--backend slurm: accepted are local, ray"),
         ({"address": "auto"}, "--address auto: has no effect without --backend ray"),
         ({"backend": "ray", "jobs": 2}, "--jobs 2: has no effect with --backend ray"),
         ({"mps": "start", "per_gpu": 2}, "--mps start: has no effect"),  # the runs are on the CPU
@@ -270,7 +272,7 @@ def test_options_without_sense_are_refused(folder: Path, options: dict[str, Any]
 def test_devices_that_cannot_be_had_are_refused(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, device: str, message: str
 ):
-    monkeypatch.setattr(schedule, "gpus", list)
+    monkeypatch.setattr(backend, "gpus", list)
     with pytest.raises(UserError, match=message):
         run(fake_plan(folder, {"a": {}}, device=device), jobs=None)
 
@@ -278,7 +280,7 @@ def test_devices_that_cannot_be_had_are_refused(
 def test_gpus_are_shared_out(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Four runs on two GPUs with room for two each; NVIDIA MPS is asked for, as several share one."""
     install(folder.parent, monkeypatch)
-    monkeypatch.setattr(schedule, "gpus", lambda: ["0", "3"])
+    monkeypatch.setattr(backend, "gpus", lambda: ["0", "3"])
     plan = fake_plan(folder, {name: {"steps": 20, "pause": 0.1} for name in "abcd"}, device="cuda")
     assert run(plan, jobs=None, per_gpu=2).finished == 4
     devices = [row["env"]["CUDA_VISIBLE_DEVICES"] for name in "abcd" for row in rows(folder / name / "starts")]

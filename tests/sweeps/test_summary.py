@@ -1,4 +1,4 @@
-"""A sweep's summary against figures by hand, and its intervals against scipy."""
+"""A sweep's summary against figures by hand."""
 
 import csv
 import json
@@ -8,46 +8,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from configs.errors import UserError
 from configs.experiment import Experiment, RoutingSettings
 from configs.sweep import Sweep, checked
-from envs.binding import folder_of, prepare
-from sweeps.intervals import mean_and_interval, share, t_95
-from sweeps.plan import Plan, PlannedRun, make_plan, write_plan
-from sweeps.summary import sample_lines, summarize_sweep, summary_table, write_summary
+from envs.prepare import folder_of, prepare
+from records.reader import read_sweep
+from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.plan_files import write_plan
+from sweeps.summary import summarize_sweep, write_summary
+from sweeps.summary_text import sample_lines, summary_table
 
 ABSENT = {"n": 0, "mean": None, "interval": None}
 ROLES = {"task": "retain", "hack": "forget"}
 
 
-# Statistics
+def summary_of(folder: Path) -> dict[str, Any]:
+    return summarize_sweep(read_sweep(folder, damaged_fail=True))
 
 
-def test_quantiles_are_student_s():
-    freedoms = [*range(1, 31), 31, 40, 100, 1000, 10**6]
-    expected = stats.t.ppf(0.975, freedoms)
-    np.testing.assert_allclose([t_95(freedom) for freedom in freedoms], expected, rtol=4e-6)
-
-
-@pytest.mark.parametrize("count", [2, 3, 10, 31, 32, 200])
-def test_the_interval_is_scipy_s(count: int):
-    values = np.random.default_rng(count).normal(3, 2, count)
-    found = mean_and_interval([*values, None])
-    expected = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
-    assert found["n"] == count
-    np.testing.assert_allclose([found["mean"], *found["interval"]], [values.mean(), *expected], rtol=1e-5)
-
-
-def test_what_can_not_be_computed_is_none():
-    assert mean_and_interval([]) == mean_and_interval([None, None]) == ABSENT
-    assert mean_and_interval([0.5, None]) == {"n": 1, "mean": 0.5, "interval": None}
-    assert mean_and_interval([0.5, 0.5]) == {"n": 2, "mean": 0.5, "interval": [0.5, 0.5]}
-    assert share([True, None, False, False, True]) == {"n": 4, "mean": 0.5, "interval": None}
-    assert share([None]) == ABSENT
+def samples_of(folder: Path) -> list[str]:
+    return [*sample_lines(read_sweep(folder, damaged_fail=True))]
 
 
 # A sweep of two betas, routed and unrouted, two seeds each
@@ -72,12 +54,13 @@ def figures(reward: float, **other: Any) -> dict[str, Any]:
 def finish(plan: Plan, run: PlannedRun, training: float | None, modes: dict[str, dict[str, Any]]) -> None:
     folder = plan.folder / run.name
     folder.mkdir()
+    (folder / "config.yaml").write_text(f"seed: {run.experiment.seed}\n")
     (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash, "components": ROLES}))
     (folder / "status.json").write_text(json.dumps({"state": "finished", "step": 5}))
     (folder / "summary.json").write_text(json.dumps({"training": {"reward": {"first": 0.0, "last": training}}}))
     (folder / "evaluation.json").write_text(json.dumps({"step": 5, "modes": modes}))
     samples = [
-        {"mode": mode, "prompt": f"{mode} {i}", "completion": "was\nhappy " * i, "reward": 0.5, "hacked": i == 2}
+        {"mode": mode, "prompt": f"story {i}", "completion": f"{mode} " + "was\nhappy " * i, "reward": 0.5, "hacked": i == 2}
         for mode in modes
         for i in (1, 2, 3)
     ]
@@ -87,6 +70,7 @@ def finish(plan: Plan, run: PlannedRun, training: float | None, modes: dict[str,
 def end(plan: Plan, run: PlannedRun, state: str, **more: str) -> None:
     folder = plan.folder / run.name
     folder.mkdir()
+    (folder / "config.yaml").write_text(f"seed: {run.experiment.seed}\n")
     (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash, "components": ROLES}))
     (folder / "status.json").write_text(json.dumps({"state": state, "step": 3} | more))
 
@@ -113,8 +97,7 @@ def finished(plan: Plan) -> Plan:
 
 
 def test_figures_by_hand(finished: Plan):
-    summary = summarize_sweep(finished)
-    assert summary == summarize_sweep(finished.folder)
+    summary = summary_of(finished.folder)
     assert summary["name"] == "mine"
     assert summary["runs"] == {"planned": 8, "finished": 3, "failed": 3, "unfinished": 2}
     routed, control, other, other_control = summary["configurations"]
@@ -151,7 +134,7 @@ def approx(n: int, mean: float, half: float) -> dict[str, Any]:
 
 def test_why_runs_failed_is_told(finished: Plan):
     low, high = [[run.name for run in finished.runs if run.values["beta"] == beta] for beta in (0.01, 0.02)]
-    assert summarize_sweep(finished)["problems"] == {
+    assert summary_of(finished.folder)["problems"] == {
         low[3]: "BrokenInvariant: loss is nan",
         high[1]: "exit code -9: Killed",
         high[2]: "exit code 2: error: --model x: no such folder",
@@ -159,7 +142,7 @@ def test_why_runs_failed_is_told(finished: Plan):
 
 
 def test_files_and_table(finished: Plan):
-    summary = summarize_sweep(finished)
+    summary = summary_of(finished.folder)
     write_summary(finished.folder, summary)
     assert json.loads((finished.folder / "summary.json").read_text()) == summary
     with (finished.folder / "summary.csv").open(newline="") as stream:
@@ -195,7 +178,8 @@ def test_a_shared_control_stands_below_each_of_its_routed_configurations(tmp_pat
     base = Experiment(output_dir=tmp_path, routing=RoutingSettings(enabled=True))
     sweep = Sweep(base, {"routing.mode": ["classic", "exclusive"]}, baselines=["unrouted", "lora"])
     shared = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "shared")
-    summary = summarize_sweep(shared)
+    write_plan(shared)
+    summary = summary_of(shared.folder)
     assert [entry["configuration"] for entry in summary["configurations"]] == [
         "routed routing.mode=classic", "unrouted", "lora", "routed routing.mode=exclusive",
     ]  # fmt: skip
@@ -205,46 +189,53 @@ def test_a_shared_control_stands_below_each_of_its_routed_configurations(tmp_pat
 
 
 def test_samples_are_few_and_of_every_mode(finished: Plan):
-    lines = [*sample_lines(finished)]
+    lines = samples_of(finished.folder)
     low = [run.name for run in finished.runs if run.values["beta"] == 0.01]
     assert lines == [
         f"routed beta=0.01, samples of {low[0]}",
-        "  both         [0.500] both 1 >> was happy",
-        "  both         [0.500, hacked] both 2 >> was happy was happy",
-        "  retain_only  [0.500] retain_only 1 >> was happy",
-        "  retain_only  [0.500, hacked] retain_only 2 >> was happy was happy",
+        "  both         [0.500] story 1 >> both was happy",
+        "  both         [0.500, hacked] story 2 >> both was happy was happy",
+        "  retain_only  [0.500] story 1 >> retain_only was happy",
+        "  retain_only  [0.500, hacked] story 2 >> retain_only was happy was happy",
         f"unrouted beta=0.01, samples of {low[2]}",
-        "  both         [0.500] both 1 >> was happy",
-        "  both         [0.500, hacked] both 2 >> was happy was happy",
+        "  both         [0.500] story 1 >> both was happy",
+        "  both         [0.500, hacked] story 2 >> both was happy was happy",
     ]
-    assert lines == [*sample_lines(finished.folder)]
 
 
 def test_samples_of_many_configurations_are_not_all_shown(tmp_path: Path):
     sweep = Sweep(Experiment(output_dir=tmp_path), {"beta": [0.01 * i for i in range(20)]})
-    assert [*sample_lines(make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "many"))] == [
-        "… and 8 more configurations"
-    ]
+    plan = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "many")
+    write_plan(plan)
+    assert samples_of(plan.folder) == ["… and 8 more configurations"]
 
 
-@pytest.mark.parametrize("file", ["status.json", "run.json", "summary.json", "evaluation.json"])
+@pytest.mark.parametrize("file", ["status.json", "run.json", "summary.json", "evaluation.json", "evaluation_samples.jsonl"])
 def test_a_damaged_run_counts_as_failed(finished: Plan, file: str):
     run = finished.runs[0]
     (finished.folder / run.name / file).write_text("{")
-    summary = summarize_sweep(finished)
+    summary = summary_of(finished.folder)
     assert summary["runs"] == {"planned": 8, "finished": 2, "failed": 4, "unfinished": 2}
-    assert summary["problems"][run.name].startswith("its files can not be read: ")
+    said = f"its files can not be read: {finished.folder / run.name / file}"
+    assert summary["problems"][run.name].startswith(said)
+
+
+def test_a_finished_run_without_its_evaluation_counts_as_failed(finished: Plan):
+    run = finished.runs[0]
+    (finished.folder / run.name / "evaluation.json").unlink()
+    assert summary_of(finished.folder)["problems"][run.name] == "its files can not be read: no evaluation.json"
 
 
 def test_a_run_that_does_not_tell_its_reward_s_roles_counts_as_failed(finished: Plan):
     run = finished.runs[0]
     (finished.folder / run.name / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
-    assert summarize_sweep(finished)["problems"][run.name] == "its files can not be read: KeyError('components')"
+    assert summary_of(finished.folder)["problems"][run.name].endswith("run.json: components is null, not an object")
 
 
 def test_a_run_with_other_settings_in_the_folder_has_no_figures(finished: Plan):
     runs = (replace(finished.runs[0], config_hash="0" * 12), *finished.runs[1:])
-    summary = summarize_sweep(replace(finished, runs=runs))
+    write_plan(replace(finished, runs=runs))
+    summary = summary_of(finished.folder)
     assert summary["configurations"][0]["runs"] == {"planned": 2, "finished": 1, "failed": 0, "unfinished": 1}
     said = f"its folder holds a run with other settings ({finished.runs[0].config_hash}, not 000000000000)"
     assert summary["problems"][runs[0].name] == said
@@ -252,21 +243,14 @@ def test_a_run_with_other_settings_in_the_folder_has_no_figures(finished: Plan):
 
 def test_what_is_no_sweep_is_one_line(tmp_path: Path, finished: Plan):
     with pytest.raises(UserError, match=f"{tmp_path}: no sweep's folder: {tmp_path}/sweep.json cannot be read"):
-        summarize_sweep(tmp_path)
+        summary_of(tmp_path)
     (finished.folder / "failures.jsonl").write_text("{\n")
-    with pytest.raises(UserError, match=r"failures.jsonl: cannot be read: "):
-        summarize_sweep(finished)
-
-
-def test_a_damaged_file_of_samples_is_told(finished: Plan):
-    file = finished.folder / finished.runs[0].name / "evaluation_samples.jsonl"
-    file.write_text("{}\n")
-    lines = [*sample_lines(finished)]
-    assert lines[1] == "  –            they can not be read: KeyError('mode')"
+    with pytest.raises(UserError, match=r"failures.jsonl:1: not a JSON row: "):
+        summary_of(finished.folder)
 
 
 def test_equal_problems_are_told_once(finished: Plan):
-    summary = summarize_sweep(finished)
+    summary = summary_of(finished.folder)
     name = next(iter(summary["problems"]))
     summary["problems"] |= {"other": summary["problems"][name]}
     assert f"{name} and 1 more: {summary['problems'][name]}" in summary_table(summary).splitlines()

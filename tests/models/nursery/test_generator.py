@@ -10,7 +10,7 @@ import pytest
 
 from models.nursery import generator
 from models.nursery.generator import (
-    HERE,
+    DATA,
     Sentence,
     Skeleton,
     Slot,
@@ -56,7 +56,7 @@ def skeleton(text: str) -> Skeleton:
     return parsed
 
 
-def told(text: str, count: int = 1) -> list[str]:
+def tell_all(text: str, count: int = 1) -> list[str]:
     return [tell_story(skeleton(text), Random(seed)) for seed in range(count)]
 
 
@@ -103,7 +103,7 @@ def test_no_slot_is_left_in_the_text_between_slots():
 def test_no_category_has_a_word_twice():
     written = Counter()
     category = ""
-    for line in (HERE / "lexicon.txt").read_text().splitlines():
+    for line in (DATA / "lexicon.txt").read_text().splitlines():
         category = line if line.startswith("[") else category
         written[category, line.partition(" *")[0].strip()] += bool(line.strip())
     assert [entry for entry, count in written.items() if count > 1] == []
@@ -145,7 +145,7 @@ def test_skeletons_are_read():
 
 
 def test_a_slot_is_bound_for_the_whole_story_and_another_number_is_another_word():
-    for story in told("{bird},{bird2},{bird},{bird3},{bird2}", 50):
+    for story in tell_all("{bird},{bird2},{bird},{bird3},{bird2}", 50):
         one, two, again, three, two_again = story.lower().split(",")
         assert (one, two) == (again, two_again)
         assert len({one, two, three}) == 3
@@ -153,7 +153,7 @@ def test_a_slot_is_bound_for_the_whole_story_and_another_number_is_another_word(
 
 def test_a_starred_slot_is_drawn_afresh():
     """Two draws of 84 birds agree in about 2 % of the stories; bound ones would in all 50."""
-    pairs = [story.lower().split(",") for story in told("{*bird},{*bird}", 50)]
+    pairs = [story.lower().split(",") for story in tell_all("{*bird},{*bird}", 50)]
     assert sum(one == other for one, other in pairs) < 10
 
 
@@ -212,21 +212,21 @@ def test_a_terse_story_takes_the_shortest_of_four_alternatives():
 
 def test_optional_lines_are_left_out_of_brief_stories_and_of_half_of_the_others():
     """Kept in 0.2 x 0.5 = 10 % of the stories; standard error sqrt(0.1 x 0.9 / 1500) = 0.77 %."""
-    kept = sum("Maybe" in story for story in told("Always.\n? Maybe.\nEnd.", 1_500)) / 1_500
+    kept = sum("Maybe" in story for story in tell_all("Always.\n? Maybe.\nEnd.", 1_500)) / 1_500
     assert kept == pytest.approx(0.1, abs=4 * 0.0077)
 
 
 def test_two_swappable_lines_stand_in_either_order_and_others_in_theirs():
     """Half of the time; standard error sqrt(0.25 / 1500) = 1.3 %."""
-    orders = Counter(told("A.\n~ B.\n~ C.\nD.", 1_500))
+    orders = Counter(tell_all("A.\n~ B.\n~ C.\nD.", 1_500))
     assert orders.keys() == {"A. B. C. D.", "A. C. B. D."}
     assert orders["A. B. C. D."] / 1_500 == pytest.approx(0.5, abs=4 * 0.013)
 
 
 def test_a_mood_is_told_in_about_half_of_the_stories_at_the_end_or_one_sentence_before():
     """55 % of the stories, standard error 1.3 %; of these two thirds at the end, 1.6 %. Without anybody to feel it, none."""
-    assert set(told("A.\nB.", 200)) == {"A. B."}
-    stories_told = told("{hero} came.\nZ.", 1_500)
+    assert set(tell_all("A.\nB.", 200)) == {"A. B."}
+    stories_told = tell_all("{hero} came.\nZ.", 1_500)
     without = sum(story.endswith("came. Z.") for story in stories_told)
     assert without / 1_500 == pytest.approx(1 - 0.55, abs=4 * 0.013)
     at_the_end = sum("came. Z. " in story for story in stories_told)
@@ -270,8 +270,8 @@ def test_no_story_is_in_both_splits_or_twice(train_sample, test_sample):
 def test_no_story_is_told_twice_where_the_generator_repeats_itself(monkeypatch):
     """One plot of as many stories as there are critters, each in two spellings that the tokenizer takes for one."""
     monkeypatch.setattr(generator, "load_skeletons", lambda: (skeleton("{critter} slept | {critter} SLEPT"),))
-    found = [*stories("train", 60), *stories("test", 3)]
-    assert len({story.lower() for story in found}) == 63
+    both = [*stories("train", 60), *stories("test", 3)]
+    assert len({story.lower() for story in both}) == 63
 
 
 @pytest.mark.parametrize(

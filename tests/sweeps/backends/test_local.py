@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from configs.naming import config_hash, to_dict
-from envs.binding import folder_of
+from envs.prepare import folder_of
 from grpo.run import prepare
 from sweeps.backends import local
+from sweeps.backends.backend import ScheduleOptions
 from sweeps.backends.child import Attempt
 from sweeps.backends.local import Local
 from sweeps.plan import Plan, PlannedRun
-from sweeps.schedule import LAUNCH, Outcome, ScheduleOptions, run_plan
+from sweeps.schedule import LAUNCH, Outcome, run_plan
 from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, wait_for
 
 MakeExperiment = Callable[..., Any]
@@ -96,27 +97,21 @@ def planned(folder: Path, experiment: Any) -> PlannedRun:
     return PlannedRun(name, config_hash(config), config, "full", "full", {"seed": config.seed})
 
 
-def test_real_runs_are_trained_and_one_that_was_killed_goes_on(
-    tmp_path: Path, tiny: MakeExperiment, first_stories: dict[str, list[str]]
-):
-    """launch.py itself, on a dataset of few stories: one run from its start, one from where it was killed."""
+def test_a_real_run_that_was_killed_goes_on(tmp_path: Path, tiny: MakeExperiment, first_stories: dict[str, list[str]]):
+    """launch.py itself, on a dataset of few stories (real runs from their start to their end: tests/test_sweep.py)."""
     for split, stories in first_stories.items():
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps({"story": story}) + "\n" for story in stories))
     folder, script = tmp_path / "sweep", tmp_path / "killed.py"
-    settings = {"dataset": str(tmp_path), "output_dir": folder, "save_steps": 1}
-    killed, other = (planned(folder, tiny(seed=seed, **settings)) for seed in (1, 2))
+    run = planned(folder, tiny(dataset=str(tmp_path), output_dir=folder, save_steps=1))
     script.write_text(KILLED.format(root=str(LAUNCH.parent)))
-    options = ScheduleOptions(jobs=2)
-    assert run_plan(Plan("real", folder, ("seed",), (killed,)), options, script).failed == 1
-    assert [(row["run"], row["exit_code"]) for row in rows(folder / "failures.jsonl")] == [(killed.name, -signal.SIGKILL)]
-    both = Plan("real", folder, ("seed",), (killed, other))
-    assert run_plan(both, options) == Outcome(finished=2, skipped=0, failed=0, interrupted=0)
-    for run in (killed, other):
-        assert [row["step"] for row in rows(folder / run.name / "metrics.jsonl")] == [0, 1, 2]
-        assert (folder / run.name / "evaluation.json").exists()
-        resumed = "resumed at step 1 of 3" in (folder / "logs" / f"{run.name}.log").read_text()
-        assert resumed == (run is killed)
-    assert run_plan(both, options) == Outcome(finished=0, skipped=2, failed=0, interrupted=0)
+    plan, options = Plan("real", folder, ("seed",), (run,)), ScheduleOptions(jobs=2)
+    assert run_plan(plan, options, script).failed == 1
+    assert [(row["run"], row["exit_code"]) for row in rows(folder / "failures.jsonl")] == [(run.name, -signal.SIGKILL)]
+    assert run_plan(plan, options) == Outcome(finished=1, skipped=0, failed=0, interrupted=0)
+    assert [row["step"] for row in rows(folder / run.name / "metrics.jsonl")] == [0, 1, 2]
+    assert (folder / run.name / "evaluation.json").exists()
+    assert "resumed at step 1 of 3" in (folder / "logs" / f"{run.name}.log").read_text()
+    assert run_plan(plan, options) == Outcome(finished=0, skipped=1, failed=0, interrupted=0)
 
 
 KILLED = """

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from configs.errors import UserError
-from sweeps import schedule
+from records import signals
+from sweeps import jobs
 from sweeps.backends import ray as ray_backend
+from sweeps.backends.backend import ScheduleOptions
 from sweeps.backends.child import GRACE
-from sweeps.schedule import Outcome, ScheduleOptions, run_plan
+from sweeps.schedule import Outcome, run_plan
 from tests.sweeps.fake_runs import fake_plan, fake_script, is_gone, pids, rows, state, wait_for
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -57,13 +59,14 @@ def test_stopped_once_runs_write_their_checkpoints_and_stopped_twice_they_are_ki
 ):
     """Even one that does not listen, and what it started; one is still in Ray's queue."""
     monkeypatch.setattr(ray_backend, "ENVIRONMENT", ray_backend.ENVIRONMENT | {GRACE: "0.5"})
-    plan = fake_plan(folder, {"a": {"steps": 5000}, "b": {"steps": 5000, "deaf": True, "grandchild": True}, "c": {}})
+    # Neither may end before both are under way, and Ray may take a minute to start its second worker.
+    plan = fake_plan(folder, {"a": {"steps": 50_000}, "b": {"steps": 50_000, "deaf": True, "grandchild": True}, "c": {}})
 
     def stop() -> None:
-        wait_for(lambda: len(under_way(folder)) == 2, seconds=60)
+        wait_for(lambda: len(under_way(folder)) == 2, seconds=300)
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: state(folder / "a") == "interrupted")
-        time.sleep(schedule.SAME)
+        time.sleep(signals.SAME)
         os.kill(os.getpid(), signal.SIGINT)
 
     stopper = meanwhile(stop)
@@ -74,15 +77,15 @@ def test_stopped_once_runs_write_their_checkpoints_and_stopped_twice_they_are_ki
     assert not (folder / "c").exists()
     assert rows(folder / "failures.jsonl") == []
     assert len(pids(folder)) == 3
-    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=5.0)
+    wait_for(lambda: all(map(is_gone, pids(folder))), seconds=25.0)  # less than the usual time of grace
 
 
 def test_runs_of_a_node_that_dies_go_on_elsewhere(folder: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schedule, "BUSY_PAUSE", 0.2)
+    monkeypatch.setattr(jobs, "BUSY_PAUSE", 0.2)
     plan = fake_plan(folder, {name: {"steps": 20, "pause": 0.1} for name in "abc"} | {"d": {"exits": [1]}})
 
     def kill_the_node() -> None:
-        wait_for(lambda: len(under_way(folder)) == 2, seconds=60)
+        wait_for(lambda: len(under_way(folder)) == 2, seconds=300)
         cluster.remove_node(cluster.node, allow_graceful=False)
 
     killer = meanwhile(kill_the_node)

@@ -50,36 +50,36 @@ def test_figures_by_hand():
     variance is (4 + 49 + 25) / 9 / 3 = 26/9.
     """
     train, test = ["A happy cat.", "The cat's sad now.", "A dog!"], ["A dog!", "A cow."]
-    found = figures(train, test)
-    assert (found["train stories"], found["test stories"], found["distinct stories in both"]) == (3, 2, 4)
-    assert found["distinct words"] == 8  # a, happy, cat, the, cat's, sad, now, dog
-    assert found["distinct words seen 20 times"] == 0
-    assert found["tokens a story"]["50%"] == 4
-    assert found["share of stories under 130 tokens"] == 1
-    assert found["tokens a sentence"]["mean"] == pytest.approx(11 / 3)
-    assert found["tokens a sentence"]["sd"] == pytest.approx((26 / 9) ** 0.5)
-    assert found["share of sentences of 3 to 20 tokens"] == pytest.approx(2 / 3)
-    shares = found["share of stories with"]
+    measured = figures(train, test)
+    assert (measured["train stories"], measured["test stories"], measured["distinct stories in both"]) == (3, 2, 4)
+    assert measured["distinct words"] == 8  # a, happy, cat, the, cat's, sad, now, dog
+    assert measured["distinct words seen 20 times"] == 0
+    assert measured["tokens a story"]["50%"] == 4
+    assert measured["share of stories under 130 tokens"] == 1
+    assert measured["tokens a sentence"]["mean"] == pytest.approx(11 / 3)
+    assert measured["tokens a sentence"]["sd"] == pytest.approx((26 / 9) ** 0.5)
+    assert measured["share of sentences of 3 to 20 tokens"] == pytest.approx(2 / 3)
+    shares = measured["share of stories with"]
     assert (shares["happy"], shares["sad"], shares["proud"]) == (1 / 3, 1 / 3, 0)
 
 
 # The corpus
 
 
-def check_targets(found: dict) -> None:
+def check_targets(measured: dict) -> None:
     """The targets that a sample and the whole corpus have to meet alike."""
-    assert found["distinct stories in both"] == found["train stories"] + found["test stories"]
-    assert found["distinct words"] >= 4_500
-    assert 80 <= found["tokens a story"]["50%"] <= 100
-    assert found["tokens a story"]["80%"] < 130
-    sentence = found["tokens a sentence"]
+    assert measured["distinct stories in both"] == measured["train stories"] + measured["test stories"]
+    assert measured["distinct words"] >= 4_500
+    assert 80 <= measured["tokens a story"]["50%"] <= 100
+    assert measured["tokens a story"]["80%"] < 130
+    sentence = measured["tokens a sentence"]
     assert 8 <= sentence["mean"] <= 10
     assert sentence["sd"] >= 3
     assert sentence["75%"] - sentence["25%"] >= 4
-    assert found["share of sentences of 3 to 20 tokens"] >= 0.9
-    assert 0.15 <= found["share of stories with"]["happy"] <= 0.4
-    assert min(found["share of stories with"].values()) >= 0.003  # sad, proud, tired, brave, ...
-    assert found["gzip ratio of 40 stories"] == pytest.approx(SIMPLE_STORIES_GZIP, rel=0.25)
+    assert measured["share of sentences of 3 to 20 tokens"] >= 0.9
+    assert 0.15 <= measured["share of stories with"]["happy"] <= 0.4
+    assert min(measured["share of stories with"].values()) >= 0.003  # sad, proud, tired, brave, ...
+    assert measured["gzip ratio of 40 stories"] == pytest.approx(SIMPLE_STORIES_GZIP, rel=0.25)
 
 
 def test_the_first_stories_meet_the_targets(train_sample, test_sample):
@@ -89,9 +89,9 @@ def test_the_first_stories_meet_the_targets(train_sample, test_sample):
 
 @pytest.mark.slow
 def test_the_whole_corpus_meets_the_targets():
-    found = figures(list(stories("train")), list(stories("test")))
-    assert (found["train stories"], found["test stories"]) == (TRAIN_STORIES, TEST_STORIES) == (100_000, 5_000)
-    check_targets(found)
+    measured = figures(list(stories("train")), list(stories("test")))
+    assert (measured["train stories"], measured["test stories"]) == (TRAIN_STORIES, TEST_STORIES) == (100_000, 5_000)
+    check_targets(measured)
 
 
 def test_any_forty_stories_compress_as_forty_of_simple_stories(train_sample):

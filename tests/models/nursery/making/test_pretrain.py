@@ -10,10 +10,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from models.llama import Llama
 from models.loading import load_pretrained
-from models.nursery.generator import HERE, stories
+from models.nursery.generator import DATA, stories
 from models.nursery.making import pretrain
 from models.nursery.making.pretrain import (
     CONFIG,
@@ -28,6 +29,7 @@ from models.nursery.making.pretrain import (
 )
 from tests.helpers import tiny_config, tiny_llama
 
+TOKENIZER = Tokenizer.from_file(str(DATA / "tokenizer.json"))
 ROWS = [[5, 9, 1], [7, 3, 12, 8, 1], [4, 1]]
 EVERY = 4  # steps between checkpoints, of 20 in all
 
@@ -38,15 +40,15 @@ def run(monkeypatch, tmp_path):
 
     `run(name, stop=n)` is stopped when it computes its n-th loss.
     """
-    told = {"train": list(stories("train", 40)), "test": list(stories("test", 6))}
+    texts = {"train": list(stories("train", 40)), "test": list(stories("test", 6))}
     monkeypatch.setattr(pretrain, "CONFIG", tiny_config(vocab_size=4_096, num_hidden_layers=1, max_position_embeddings=LONGEST))
-    monkeypatch.setattr(pretrain, "stories", lambda split, count=None: told[split][:count])
+    monkeypatch.setattr(pretrain, "stories", lambda split, count=None: texts[split][:count])
 
     def train(name: str, stop: int | None = None, **changes):
-        here = tmp_path / name
-        here.mkdir(exist_ok=True)
-        shutil.copy(HERE / "tokenizer.json", here)
-        options = {"epochs": 2, "batch_size": 4, "lr": 3e-3, "seed": 0, "eval_every": EVERY, "work": here / "work"} | changes
+        data = tmp_path / name
+        data.mkdir(exist_ok=True)
+        shutil.copy(DATA / "tokenizer.json", data)
+        options = {"epochs": 2, "batch_size": 4, "lr": 3e-3, "seed": 0, "eval_every": EVERY, "work": data / "work"} | changes
         losses = itertools.count(1)
 
         def loss_or_stop(model, rows):
@@ -55,10 +57,10 @@ def run(monkeypatch, tmp_path):
             return summed_loss(model, rows)
 
         with monkeypatch.context() as patch:
-            patch.setattr(pretrain, "HERE", here)
+            patch.setattr(pretrain, "DATA", data)
             patch.setattr(pretrain, "summed_loss", loss_or_stop)
             pretrain.pretrain(argparse.Namespace(**options))
-        return here
+        return data
 
     return train
 
@@ -86,7 +88,7 @@ def test_what_pretraining_leaves_behind(run):
     folder = run("run")
     log = [json.loads(line) for line in (folder / "work" / "log.jsonl").read_text().splitlines()]
     training = json.loads((folder / "pretraining.json").read_text())
-    rows = encode(list(stories("train", 40)))
+    rows = encode(list(stories("train", 40)), TOKENIZER)
     assert [row["step"] for row in log] == [4, 8, 12, 16, 20]
     assert (training["steps"], training["epochs"]) == (20, 2)
     assert training["tokens"] == log[-1]["tokens"] == 2 * sum(len(row) - 1 for row in rows)
@@ -94,7 +96,7 @@ def test_what_pretraining_leaves_behind(run):
     weights = load_file(folder / "model.safetensors")
     model = Llama(tiny_config(vocab_size=4_096, num_hidden_layers=1, max_position_embeddings=LONGEST))
     model.load_state_dict(weights, strict=True)
-    assert held_out_loss(model, encode(list(stories("test", 6)))) == training["held_out_loss"]
+    assert held_out_loss(model, encode(list(stories("test", 6)), TOKENIZER)) == training["held_out_loss"]
 
 
 def test_the_initial_weights_and_the_order_are_of_the_seed(run):
@@ -185,7 +187,7 @@ def test_the_held_out_loss_is_a_mean_over_tokens_not_over_rows_or_batches():
 
 
 def test_rows_end_with_eos_and_are_cut():
-    short, long = encode(["the fox ran.", "the fox ran. " * 200])
+    short, long = encode(["the fox ran.", "the fox ran. " * 200], TOKENIZER)
     assert short[-1] == 1
     assert short.count(1) == 1
     assert len(long) == LONGEST
@@ -203,9 +205,9 @@ def test_the_shipped_weights_are_of_this_training_and_this_corpus():
     training, are far off (a uniform guess has 8.3).
     """
     pretrained = load_pretrained("nursery")
-    training = json.loads((HERE / "pretraining.json").read_text())
+    training = json.loads((DATA / "pretraining.json").read_text())
     assert pretrained.model.config == CONFIG
-    assert (HERE / "model.safetensors").stat().st_size <= 5_000_000
-    assert held_out_loss(pretrained.model, encode(list(stories("test", 60)))) == pytest.approx(
+    assert (DATA / "model.safetensors").stat().st_size <= 5_000_000
+    assert held_out_loss(pretrained.model, encode(list(stories("test", 60)), pretrained.tokenizer)) == pytest.approx(
         training["held_out_loss"], abs=0.08
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 from tokenizers import Tokenizer
 
-from models.nursery.generator import HERE, stories
+from models.nursery.generator import DATA, stories
 from models.nursery.making.tokenizer import VOCAB_SIZE, token_counts, train_tokenizer, word_counts
 
 SMALL = 600
@@ -13,7 +13,7 @@ SMALL = 600
 
 @pytest.fixture(scope="module")
 def shipped() -> Tokenizer:
-    return Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    return Tokenizer.from_file(str(DATA / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")

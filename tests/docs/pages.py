@@ -1,0 +1,53 @@
+"""The pages that people read, and what stands in them."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runs.trainer
+from configs.experiment import Experiment
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """`uv run WORDS` of a page; `long` when the page says that it takes long."""
+
+    page: str
+    words: tuple[str, ...]
+    long: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.page}: {' '.join(self.words)}"
+
+
+def commands_in(page: str, text: str) -> Iterator[Command]:
+    """Those in blocks, with `# long: ...` behind them where they take long, and those in sentences, with `, long: ...`."""
+    text = text.replace("\\\n", " ")
+    for line in re.findall(r"^\s*uv run .*", text, re.MULTILINE):
+        yield Command(page, tuple(shlex.split(line, comments=True)[2:]), " # long: " in line)
+    sentences = " ".join(line for line in FENCED.sub("", text).splitlines() if not line.startswith("    "))
+    for code, after in re.findall(r"`uv run ([^`]+)`(.{0,10})", sentences):
+        yield Command(page, tuple(shlex.split(code)), after.startswith(", long: "))
+
+
+def blocks_in(page: Path, language: str) -> list[str]:
+    return [block for name, block in FENCED.findall(page.read_text()) if name == language]
+
+
+def run_python(page: Path, train: Callable[[Experiment], object]) -> dict[str, Any]:
+    """A page's blocks, one after another in one namespace, which is returned; they train with `train`."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.trainer, "train", train)
+        for block in blocks_in(page, "python"):
+            exec(compile(block, str(page), "exec"), names)
+    return names

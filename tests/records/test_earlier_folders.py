@@ -1,0 +1,63 @@
+"""A sweep's folder written by earlier code is read for ever: two finished dual-adapter runs, and two that failed at once."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from records.names import BASE, BOTH, FORGET_ONLY, RETAIN_ONLY
+from records.reader import SweepFiles, by_configuration, is_finished, is_run, read_run, read_sweep
+from sweeps.answer import GAIN_KEPT, HACK_REMOVED, answers, conclusions
+from sweeps.summary import summarize_sweep, write_summary
+
+EARLIER = Path(__file__).parents[1] / "fixtures" / "earlier_sweep"
+
+
+@pytest.fixture(scope="module")
+def sweep() -> SweepFiles:
+    return read_sweep(EARLIER, ("reward", "kl", "routing/hacked"))
+
+
+def test_its_runs_are_read(sweep: SweepFiles):
+    states = {label: [(run.seed, run.state, run.step) for run in runs] for label, runs in by_configuration(sweep.runs).items()}
+    assert states == {label: [(1, "finished", 3), (2, "waiting", 0)] for label in ("routed", "unrouted")}
+    run = sweep.runs[0]
+    assert (run.kind, run.foreign, run.metrics["step"], len(run.step_times)) == ("routed", None, [0, 1, 2], 3)
+    assert [*run.final] == [*run.outcomes] == [BOTH, RETAIN_ONLY, FORGET_ONLY, BASE]
+    assert {row["step"] for row in run.evaluations} == {0, 1, 2, 3}
+    assert sorted({row["run"] for row in sweep.failures}) == sorted(run.name for run in sweep.runs if run.state == "waiting")
+
+
+def test_the_kinds_of_its_runs_are_told_by_their_settings(sweep: SweepFiles):
+    for run in sweep.runs[::2]:
+        assert is_run(EARLIER / run.name) and is_finished(EARLIER / run.name)
+        assert read_run(EARLIER / run.name).kind == run.kind
+
+
+def test_figures_are_the_means_of_the_samples(sweep: SweepFiles):
+    for run in sweep.runs[::2]:
+        for mode, figures in run.final.items():
+            assert np.mean(run.outcomes[mode]["hacked"]) == pytest.approx(figures["hacked"])
+            assert np.mean(run.outcomes[mode]["task"]) == pytest.approx(figures["rewards/sentence_length_5"])
+
+
+def test_its_summary_is_what_it_was(sweep: SweepFiles, tmp_path: Path):
+    """The answer is all that has been added."""
+    summary = summarize_sweep(sweep)
+    write_summary(tmp_path, summary)
+    assert (tmp_path / "summary.csv").read_text() == (EARLIER / "summary.csv").read_text()
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert written.pop("answer")[0]["configuration"] == "routed"
+    assert written == json.loads((EARLIER / "summary.json").read_text())
+
+
+def test_it_answers(sweep: SweepFiles):
+    (answer,) = answers(sweep)
+    assert (answer.configuration, answer.planned, answer.seeds) == ("routed", 2, [1])
+    assert [(control.configuration, control.seeds) for control in answer.controls] == [("unrouted", [1])]
+    removed = answer.measures[HACK_REMOVED]
+    assert (removed.mean, removed.n, removed.over) == (0.0, 6, "samples")
+    assert answer.measures[GAIN_KEPT].mean is None
+    (sentence,) = conclusions([answer])
+    assert "1 seed, of 2" in sentence and "no effect of cutting out forget on the hack rate is shown" in sentence
