@@ -46,7 +46,8 @@ def workplace(
     folder = tmp_path_factory.mktemp("workplace")
     for name in ("RUN", "RUN_A", "RUN_B"):
         shutil.copytree(finished_run("routed"), folder / "output" / name)
-    shutil.copytree(ROOT / "tests" / "fixtures" / "earlier_sweep", folder / "output" / "SWEEP")
+    for place in ("output/SWEEP", "tests/fixtures/earlier_sweep"):
+        shutil.copytree(ROOT / "tests" / "fixtures" / "earlier_sweep", folder / place)
     (folder / "DATASET").mkdir()
     for split, texts in first_stories.items():
         (folder / "DATASET" / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
