@@ -73,14 +73,15 @@ class SweepOptions(ExperimentOptions):
 
 def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
     """What a command line asks for. Raises UserError."""
-    options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py")
+    options, named = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py")  # on the command line and in YAML
     file = Sweep()
     if options.file is not None:
         file = load_sweep(options.file)
         options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py", SweepOptions(file.base))
-    named = options_named(words) & flatten(file.base).keys()
-    planned = sweep_from_words(file, str(options.file), options.experiment, options.grid, options.fixed, named)
-    return options, replace(planned, baselines=tuple(BASELINES) if options.baselines else planned.baselines)
+    own_options = options_named(words) & flatten(file.base).keys()
+    planned = sweep_from_words(file, str(options.file), options.experiment, options.grid, options.fixed, own_options)
+    baselines = tuple(BASELINES) if options.baselines else planned.baselines
+    return options, replace(planned, baselines=baselines, named=planned.named | named)
 
 
 def sweep(words: Sequence[str]) -> int:

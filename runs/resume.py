@@ -27,9 +27,9 @@ def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExpe
 
     Raises UserError, listing the differences, when `experiment` is another one.
     """
-    recorded = recorded_settings(folder)
-    config = prepare(read_config(folder) if experiment is None else experiment)
-    if spelt_out(prepare(read_config(folder))) != recorded:
+    recorded, own = recorded_settings(folder), prepare(read_config(folder))
+    config = own if experiment is None else prepare(experiment)
+    if spelt_out(own) != recorded:
         raise UserError(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
     if differences := different_settings(recorded, spelt_out(config)):
         raise UserError(f"--resume {folder}: is a run with other settings: {', '.join(differences)}")

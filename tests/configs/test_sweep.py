@@ -150,6 +150,11 @@ def test_settings_that_somebody_wrote_are_told_so_that_those_without_effect_are_
     assert read(*words)[1].named == {"seed", "routing.mode", "beta"}
 
 
+def test_settings_of_a_yaml_file_are_told_as_well(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text("routing: {mode: classic}\n")
+    assert read("--config", str(tmp_path / "base.yaml"), "--grid", "seed=1,2")[1].named == {"seed", "routing.mode"}
+
+
 def test_the_same_value_twice_is_no_contradiction():
     assert read("--fixed", "lr=1", "--lr", "1.0")[1].base.lr == 1.0
 
