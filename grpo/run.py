@@ -14,6 +14,7 @@ from configs.resolved import ResolvedExperiment
 from envs import ENVIRONMENTS
 from envs import prepare as preparation
 from envs.types import BoundReward, Environment, Predicate, Prompt
+from grpo.adamw import AdamW
 from grpo.randomness import generator, torch_generator
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained
@@ -29,7 +30,7 @@ class Run:
     config: ResolvedExperiment
     policy: Llama
     reference: Llama | None  # the frozen copy of full fine-tuning; None with adapters, whose scales do it
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
     fingerprint: str  # of the base weights
@@ -104,9 +105,9 @@ def trained_groups(policy: Llama) -> dict[str, dict[str, torch.nn.Parameter]]:
     return adapter_parameters(policy) or {"policy": dict(policy.named_parameters())}
 
 
-def build_optimizer(policy: Llama) -> torch.optim.AdamW:
-    groups = [{"params": list(group.values()), "name": name} for name, group in trained_groups(policy).items()]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), weight_decay=0.0)
+def build_optimizer(policy: Llama) -> AdamW:
+    settings = {"lr": 0.0, "betas": (0.9, 0.999), "weight_decay": 0.0}
+    return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 
 def has_base(run: Run) -> bool:

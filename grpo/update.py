@@ -91,7 +91,7 @@ def optimizer_step(run: Run, batch: Batch, denominator: float, on_policy: bool) 
     passes = routed_backward(run.policy, batch.routes, one_pass)
     norms = clip_gradients(run, run.config.grpo.max_grad_norm)
     run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad()
     return Iteration(passes, norms)
 
 

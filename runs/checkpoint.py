@@ -17,13 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from configs.naming import config_hash
+from grpo.adamw import MOMENTS
 from grpo.run import Run, trained_groups
 from models.loading import save_pretrained
 from records import files
 from records.folder import RunFolder, write_json
 from routing.spec import AdapterSpec, spec_from_dict
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a tensor
 
 
 class CheckpointError(ValueError):

@@ -78,8 +78,12 @@ def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Wor
     assert launch.main(tiny_words(*words, f"--output_dir={tmp_path / 'here'}")) == 0
     command = [*FEW_STORIES, str(ROOT / "launch.py"), *tiny_words(*words, f"--output_dir={tmp_path / 'there'}")]
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment["PYTHONPROFILEIMPORTTIME"] = "1"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "torch" in imported
+    assert not imported & {"torch._dynamo", "torch._inductor", "transformers", "datasets", "wandb", "pandas"}  # seconds each
     here, there = only(tmp_path / "here"), only(tmp_path / "there")
     assert here.name == there.name
     for file in ("metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "checkpoint-3/adapter.safetensors"):
