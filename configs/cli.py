@@ -97,7 +97,8 @@ def _underscored(option: str) -> str:
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    same_word = [each for each in known if each.rpartition(".")[2] == name.lstrip("-")]
+    close = same_word or difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

@@ -66,7 +66,7 @@ class EnvironmentSettings:
     num_eval_prompts: AtLeastOne = 1_000
     """Evaluation prompts, at the most; none of them is a training prompt."""
     detector: str | None = None
-    """Which completions count as detected, as NAME(PARAM=VALUE); by default the environment's own."""
+    """Which completions count as detected, as NAME(PARAM=VALUE); by default the one that the reward names."""
     eligible_fraction: Share = 1.0
     """Share of training samples that can earn the reward's forget components; the others are scored without."""
 
@@ -86,9 +86,6 @@ class RoutingSettings:
     mode: RoutingMode = "classic"
     """classic: good samples train both adapters, bad ones only forget. exclusive: good retain, bad forget.
     none: no masks, the matched control (same as --adapter.kind dual_lora without routing)."""
-    advantages: Rule = "good_only"
-    """What rewards are compared with. group: the whole group. good_only: good samples with the good ones alone.
-    balanced: all samples with the mean of the good ones."""
     retain_rollouts: int = 0
     """The last k generations of each group are sampled and trained with the forget adapter ablated."""
 
@@ -153,6 +150,8 @@ class EvaluationSettings:
     """Prompts of each evaluation during training, one completion each."""
     final_samples: NotNegativeInt = 1_000
     """Completions of the evaluation at the end (0: no more than during training)."""
+    seed: NotNegativeInt | Literal["run"] = 0
+    """Of every draw in evaluations: runs of all seeds answer the same prompts with the same draws. run: the run's own."""
 
 
 @settings("wandb")
@@ -203,10 +202,16 @@ class Experiment:
     """Steps between checkpoints; there is always one at the end."""
     eval_every: AtLeastOne = 100
     """Steps between evaluations; there is always one before the first step and one at the end."""
+    advantages: Rule | None = None
+    """What rewards are compared with. group: the whole group. good_only: good samples with the good ones alone.
+    balanced: all samples with the mean of the good ones. Default: good_only with routing or filter, else group."""
     baseline: Literal["none", "filter", "reward_penalty"] = "none"
     """Instead of routing: drop labelled samples, or take reward_penalty off their reward."""
     reward_penalty: Positive = 1.0
-    """What --baseline reward_penalty takes off; rewards do not fall below 0."""
+    """What --baseline reward_penalty takes off."""
+    reward_penalty_on: Literal["forget", "all"] | None = None
+    """Taken off what the reward's forget components pay, or off the whole reward, at most all of it. Default: forget
+    where the reward has such components."""
     lora_rank: AtLeastOne | None = None
     """Short for --adapter.kind lora --adapter.rank N."""
     env: EnvironmentSettings = field(default_factory=EnvironmentSettings)

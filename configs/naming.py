@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from configs.experiment import Experiment
-from configs.resolve import flatten, resolve
+from configs.resolve import DEFAULT_RULE, OfReward, flatten, resolve
 from configs.resolved import ADAPTER_DEFAULTS, ResolvedExperiment, as_settings
-from configs.spelling import first_spelling
+from configs.spelling import first_record
 
 # Where a run is put and how it is shown do not make it another experiment.
 NOT_IDENTITY = {"output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
@@ -24,6 +24,7 @@ Flat = Mapping[str, Any]  # settings by dotted name
 def spelt_out(resolved: ResolvedExperiment) -> dict[str, Any]:
     """Every setting by dotted name as a plain value, those without effect at their defaults."""
     usual = {f"adapter.{name}": value for name, value in ADAPTER_DEFAULTS.items()}
+    usual |= {"reward_penalty_on": "forget", "advantages": "group"}
     values = {name: usual.get(name) if value is None else value for name, value in flatten(as_settings(resolved)).items()}
     return values | {"output_dir": str(resolved.output_dir)}
 
@@ -43,7 +44,7 @@ def config_hash(resolved: ResolvedExperiment) -> str:
 
 def settings_hash(flat: Flat) -> str:
     """12 hexadecimal digits over every resolved setting that can change a result; of the device, its kind."""
-    identity = {name: first_spelling(name, value) for name, value in flat.items() if name not in NOT_IDENTITY}
+    identity = {name: value for name, value in first_record(flat).items() if name not in NOT_IDENTITY}
     identity["device"] = flat["device"].partition(":")[0]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -108,9 +109,10 @@ def settings_name(flat: Flat, default_detector: str) -> str:
         f"bs{flat['batch_size']}",
         f"s{flat['seed']}",
     ]
-    usual = default_settings() | {"env.detector": default_detector}
+    treatment = "routed" if flat["routing.enabled"] else flat["baseline"]
+    usual = default_settings() | {"env.detector": default_detector, "advantages": DEFAULT_RULE.get(treatment, "group")}
     others = {name: value for name, value in flat.items() if name not in NOT_IDENTITY | IN_EVERY_NAME | RANKS}
-    keys = Counter(name.rpartition(".")[2] for name in others)
+    keys = Counter(name.rpartition(".")[2] for name in flat if name not in NOT_IDENTITY)
     labels = {name: key if keys[key := name.rpartition(".")[2]] == 1 else name for name in others}
     differing = {name: value for name, value in others.items() if value != usual[name]}
     name = "_".join(parts + [f"{labels[setting]}{word(value)}" for setting, value in differing.items()])
@@ -119,4 +121,4 @@ def settings_name(flat: Flat, default_detector: str) -> str:
 
 
 def default_settings() -> dict[str, Any]:
-    return spelt_out(resolve(Experiment(), cuda_available=False, default_detectors={Experiment().env.name: ""}))
+    return spelt_out(resolve(Experiment(), cuda_available=False, of_reward=OfReward(detector="", penalty_on="forget")))

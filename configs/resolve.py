@@ -1,9 +1,9 @@
 """From what was asked for to what will run: fills in the defaults that depend on other settings, refuses the rest."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from configs.errors import UserError
 from configs.experiment import ABOVE_0, ALL_MASS, ALL_TOKENS, AdapterSettings, Experiment
@@ -13,6 +13,7 @@ from routing.modes import FORGET, LORA, RETAIN
 from routing.spec import AdapterSpec
 
 LR_FULL, LR_ADAPTERS = 1e-5, 3e-4
+DEFAULT_RULE = {"routed": "good_only", "filter": "good_only"}  # of grpo.advantages by treatment; the others' is group
 ADAPTER_SETTINGS = {
     "none": (),
     "lora": ("rank", "alpha", "stride"),
@@ -46,22 +47,30 @@ def require(holds: bool, option: str, value: Any, accepted: str) -> None:
         raise UserError(f"--{option} {value}: {accepted}")
 
 
-def resolve(experiment: Experiment, cuda_available: bool, default_detectors: Mapping[str, str]) -> ResolvedExperiment:
-    """The settings that will run. `default_detectors` has each environment's own.
+@dataclass(frozen=True)
+class OfReward:
+    """The defaults that a reward brings along."""
+
+    detector: str
+    penalty_on: Literal["forget", "all"]
+
+
+def resolve(experiment: Experiment, cuda_available: bool, of_reward: OfReward) -> ResolvedExperiment:
+    """The settings that will run.
 
     Raises UserError for contradictions and for settings without effect that differ from their defaults.
     """
-    name = experiment.env.name
-    require(name in default_detectors, "env.name", name, f"accepted are {', '.join(default_detectors)}")
     check_together(experiment)
     refuse_inert(experiment, changed(experiment))
     adapter = resolve_adapter(adapter_settings(experiment))
     shared = {name: getattr(experiment, name) for name in SHARED} | {
         "lr": experiment.lr if experiment.lr is not None else (LR_FULL if adapter is None else LR_ADAPTERS),
         "device": resolve_device(experiment.device, cuda_available),
-        "env": replace(experiment.env, detector=experiment.env.detector or default_detectors[name]),
+        "env": replace(experiment.env, detector=experiment.env.detector or of_reward.detector),
     }
-    return ResolvedExperiment(**shared, treatment=resolve_treatment(experiment), adapter=adapter)
+    treatment = resolve_treatment(experiment, of_reward)
+    shared["advantages"] = experiment.advantages or DEFAULT_RULE.get(treatment.name, "group")
+    return ResolvedExperiment(**shared, treatment=treatment, adapter=adapter)
 
 
 # Settings that have no effect
@@ -80,14 +89,14 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
     e, kind = experiment, str(adapter_settings(experiment).kind)
     idle_ranks = [f"adapter.{name}" for name in ADAPTER_DEFAULTS if name not in ADAPTER_SETTINGS[kind]]
     unlabelled = kind == "none" and e.baseline == "none"  # neither a routed run nor one that is compared with one
-    routing = ["routing.advantages", "routing.retain_rollouts"]
+    labels = ["labels.fraction", "labels.noise", "advantages"]
     rules = [
         (True, f"with --adapter.kind {kind}", idle_ranks),
         (kind == "none", "with --adapter.kind none; use lora or dual_lora", ["adapter.preset"]),
-        (unlabelled, "in full fine-tuning without --baseline; labels are for adapters", ["labels.fraction", "labels.noise"]),
-        (not e.routing.enabled, "without --routing.enabled", ["routing.mode", *routing]),
-        (e.routing.enabled and e.routing.mode == "none", "with --routing.mode none", routing),
-        (e.baseline != "reward_penalty", "without --baseline reward_penalty", ["reward_penalty"]),
+        (unlabelled, "in full fine-tuning without --baseline; labels are for adapters", labels),
+        (not e.routing.enabled, "without --routing.enabled", ["routing.mode", "routing.retain_rollouts"]),
+        (e.routing.enabled and e.routing.mode == "none", "with --routing.mode none", ["routing.retain_rollouts"]),
+        (e.baseline != "reward_penalty", "without --baseline reward_penalty", ["reward_penalty", "reward_penalty_on"]),
         (e.beta == 0, "with --beta 0", ["grpo.kl_estimator", "grpo.kl_corrected"]),
         # The ratio is 1 then, and nothing is clipped.
         (e.grpo.num_iterations == 1, "with --grpo.num_iterations 1", ["grpo.epsilon_low", "grpo.epsilon_high"]),
@@ -127,15 +136,16 @@ def resolve_device(device: str, cuda_available: bool) -> str:
 # Treatment and adapters
 
 
-def resolve_treatment(experiment: Experiment) -> Treatment:
+def resolve_treatment(experiment: Experiment, of_reward: OfReward) -> Treatment:
     routing = experiment.routing
-    if experiment.baseline == "filter":  # what is left are good samples, compared with one another
-        return Treatment("filter", mode="filter", rule="good_only")
+    if experiment.baseline == "filter":
+        return Treatment("filter", mode="filter")
     if experiment.baseline == "reward_penalty":
-        return Treatment("reward_penalty", mode="none", rule="group", penalty=experiment.reward_penalty)
+        penalty_on = experiment.reward_penalty_on or of_reward.penalty_on
+        return Treatment("reward_penalty", mode="none", penalty=experiment.reward_penalty, penalty_on=penalty_on)
     if routing.enabled and routing.mode != "none":
-        return Treatment("routed", routing.mode, routing.advantages, routing.retain_rollouts)
-    return Treatment("unrouted", mode="none", rule="group")
+        return Treatment("routed", routing.mode, routing.retain_rollouts)
+    return Treatment("unrouted", mode="none")
 
 
 def adapter_settings(experiment: Experiment) -> AdapterSettings:

@@ -28,9 +28,9 @@ class Treatment:
 
     name: Literal["routed", "filter", "reward_penalty", "unrouted"]
     mode: str  # of routing.modes: which adapters learn from which class of samples
-    rule: str  # of grpo.advantages: what rewards are compared with
     retain_rollouts: int = 0  # generations of each group that are sampled and trained with the forget adapter ablated
     penalty: float = 0.0  # taken off the reward of labelled samples
+    penalty_on: Literal["forget", "all"] = "forget"  # off what forget components pay, or off the whole reward
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class ResolvedExperiment:
     num_generations: int
     lr: float
     beta: float
+    advantages: str  # a rule of grpo.advantages
     device: str  # cpu, cuda, cuda:1
     output_dir: Path
     overwrite: bool
@@ -80,12 +81,15 @@ def as_settings(resolved: ResolvedExperiment) -> Experiment:
         adapter_settings |= {"rank" if name == LORA else f"{name}_rank": rank for name, rank in adapter.ranks.items()}
         adapter_settings |= {"alpha": adapter.alpha, "stride": adapter.stride}
     shared = {name: getattr(resolved, name) for name in SHARED}
+    if adapter is None and treatment.name == "unrouted":
+        shared["advantages"] = None  # has no effect
     experiment = Experiment(**shared, adapter=AdapterSettings(**adapter_settings))
     match treatment.name:
         case "routed":
-            return replace(experiment, routing=RoutingSettings(True, treatment.mode, treatment.rule, treatment.retain_rollouts))
+            return replace(experiment, routing=RoutingSettings(True, treatment.mode, treatment.retain_rollouts))
         case "filter":
             return replace(experiment, baseline="filter")
         case "reward_penalty":
-            return replace(experiment, baseline="reward_penalty", reward_penalty=treatment.penalty)
+            penalty = {"reward_penalty": treatment.penalty, "reward_penalty_on": treatment.penalty_on}
+            return replace(experiment, baseline="reward_penalty", **penalty)
     return experiment

@@ -1,27 +1,64 @@
-"""Values that earlier versions spelt otherwise. Runs recorded with them are read, and keep their hashes.
+"""Settings that earlier versions spelt otherwise. Runs recorded with them are read, and keep their hashes.
 
 Only whole records (config.yaml of a run, configs/ of a sweep) are read so: what a user writes has today's spelling.
 """
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
-RULES = {"retain_only": "good_only"}  # routing.advantages, first spelling -> today's
+RULES = {"retain_only": "good_only"}  # the advantage rule, first spelling -> today's
 DETECTORS = {"happy_count": "happy_at_least"}  # env.detector, and the hack of a reward
+FIRST_RULE = "routing.advantages"  # where the first version had it, for routed runs alone
+ADDED = {"advantages", "reward_penalty_on", "eval.seed"}  # what its records lack
+OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
+
+Flat = Mapping[str, Any]  # settings by dotted name
 
 
-def todays_spelling(name: str, value: Any) -> Any:
-    """The value of a setting, by dotted name, that a record holds."""
-    return _respelt(name, value, RULES, DETECTORS)
+def todays_record(leaves: Flat, settings: Collection[str]) -> dict[str, Any]:
+    """A whole record with all of `settings`, whichever version wrote it; anything else as it is."""
+    record = dict(leaves)
+    if record.keys() >= ({*settings} - ADDED) | {FIRST_RULE}:
+        rule = record.pop(FIRST_RULE)
+        rule = rule if _is_routed(record) else _rule_unasked(record)
+        record = {"advantages": rule, "reward_penalty_on": _penalty_unasked(record), "eval.seed": OWN_SEED} | record
+    if not record.keys() >= {*settings}:
+        return record
+    return {name: _respelt(name, value, RULES, DETECTORS) for name, value in record.items()}
 
 
-def first_spelling(name: str, value: Any) -> Any:
-    """What the first version would have recorded, which hashes are made of."""
-    return _respelt(name, value, *({new: old for old, new in words.items()} for words in (RULES, DETECTORS)))
+def first_record(flat: Flat) -> dict[str, Any]:
+    """What the first version would have recorded, of which hashes are made, and beside it what it could not have said."""
+    record = dict(flat)
+    rule = record.pop("advantages")
+    record[FIRST_RULE] = rule if _is_routed(flat) else "good_only"
+    if not _is_routed(flat) and rule != _rule_unasked(flat):
+        record["advantages"] = rule
+    if record["reward_penalty_on"] == _penalty_unasked(flat):
+        del record["reward_penalty_on"]
+    if record["eval.seed"] == OWN_SEED:
+        del record["eval.seed"]
+    rules, detectors = ({new: old for old, new in words.items()} for words in (RULES, DETECTORS))
+    return {name: _respelt(name, value, rules, detectors) for name, value in record.items()}
+
+
+def _is_routed(flat: Flat) -> bool:
+    return flat["routing.enabled"] and flat["routing.mode"] != "none"
+
+
+def _rule_unasked(flat: Flat) -> str:
+    """The rule of runs without routing, which could not be chosen."""
+    return "good_only" if flat["baseline"] == "filter" else "group"
+
+
+def _penalty_unasked(flat: Flat) -> str:
+    """What its penalty was taken off; where there is none, what records hold then."""
+    return "all" if flat["baseline"] == "reward_penalty" else "forget"
 
 
 def _respelt(name: str, value: Any, rules: dict[str, str], detectors: dict[str, str]) -> Any:
-    if name == "routing.advantages":
+    if name in ("advantages", FIRST_RULE):
         return rules.get(value, value)
     if name == "env.detector":
         return _call(value, detectors)

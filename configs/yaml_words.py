@@ -9,7 +9,7 @@ import yaml
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolve import flatten, require
-from configs.spelling import todays_spelling
+from configs.spelling import todays_record
 
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
 
@@ -35,7 +35,7 @@ class SettingsLoader(yaml.SafeLoader):
 def read_leaves(path: Path) -> dict[str, Any]:
     """{dotted name: value} as a YAML file has them. Raises UserError when it cannot be read or is no mapping.
 
-    In a record, a file that holds every setting, values have today's spelling.
+    A record, a file that holds every setting, is given in today's spelling.
     """
     try:
         settings = yaml.load(path.read_text(), SettingsLoader)
@@ -43,8 +43,7 @@ def read_leaves(path: Path) -> dict[str, Any]:
         raise UserError(f"--config {path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise UserError(f"--config {path}: must be a mapping of settings, not {type(settings).__name__}")
-    leaves = dict(_leaves(settings))
-    return {name: todays_spelling(name, value) for name, value in leaves.items()} if is_record(leaves) else leaves
+    return todays_record(dict(_leaves(settings)), SETTINGS)
 
 
 def is_record(leaves: dict[str, Any]) -> bool:

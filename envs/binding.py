@@ -33,7 +33,7 @@ def bind_reward(spec: str | Mapping[str, Any] | Combination, environment: str) -
     combination = _called_combination(spec, environment) if isinstance(spec, str) else read_combination(spec)
     components = tuple(_bind_component(component, environment) for component in combination.components)
     hack = None if combination.hack is None else bind_detector(combination.hack, environment)
-    return BoundReward(combination.name, components, combination.cap, hack)
+    return BoundReward(combination.name, components, combination.cap, hack, combination.detector or combination.hack)
 
 
 def bind_detector(text: str, environment: str) -> Predicate:
@@ -62,7 +62,8 @@ def _called_combination(text: str, environment: str) -> Combination:
     call = parse_call(text)
     entry = lookup("reward", call.name, rewards_of(environment))
     if isinstance(entry, RegisteredFunction):
-        return Combination((Component(call.name, "retain", params=call.params),), hack=entry.hack, name=str(call))
+        task = Component(call.name, "retain", params=call.params)
+        return Combination((task,), hack=entry.hack, detector=entry.detector, name=str(call))
     if call.params:
         raise ValueError(f"reward {text!r}: {call.name} is a combination; accepted: no parameters")
     return entry

@@ -37,11 +37,13 @@ def _each_once(components: tuple[Component, ...]) -> tuple[Component, ...]:
 
 @dataclass(frozen=True, config=NO_OTHER_KEYS)
 class Combination:
-    """The sum of components, at most `cap`. `hack` is the call of its hack predicate."""
+    """The sum of components, at most `cap`. `hack` is the call of its hack predicate, `detector` that of the detector which
+    runs have unless they name another; by default the hack predicate, which sees everything."""
 
     components: Annotated[tuple[Component, ...], Field(min_length=1), AfterValidator(_each_once)]
     cap: Annotated[Number, Field(gt=0)] | None = None
     hack: Text | None = None
+    detector: Text | None = None
     name: Text = Field(default_factory=lambda values: "+".join(part.name for part in values["components"]))
 
 

@@ -5,34 +5,49 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.naming import run_name
-from configs.resolve import resolve
+from configs.resolve import OfReward, require, resolve
 from configs.resolved import ResolvedExperiment
 from envs import ENVIRONMENTS
 from envs.binding import bind_detector, bind_reward
 from envs.types import BoundReward, Predicate
 
 
-def default_detectors() -> dict[str, str]:
-    """By environment; of those, too, that were entered after this module was imported."""
-    return {name: entry.default_detector for name, entry in ENVIRONMENTS.items()}
-
-
 def prepare(experiment: Experiment, cuda_available: bool) -> ResolvedExperiment:
     """The settings that will run, their rewards and detectors known to be there. Raises UserError for what does not fit."""
-    prepared = resolve(experiment, cuda_available, default_detectors())
+    prepared = resolve(experiment, cuda_available, of_reward(experiment))
     bind_scores(prepared)
     return prepared
 
 
+def of_reward(settings: Experiment | ResolvedExperiment) -> OfReward:
+    """The defaults that the reward brings along: its detector, or else the environment's. Raises UserError."""
+    reward = bound_reward(settings)
+    detector = reward.detector or ENVIRONMENTS[settings.env.name].default_detector
+    return OfReward(detector, "forget" if has_forget_components(reward) else "all")
+
+
+def bound_reward(settings: Experiment | ResolvedExperiment) -> BoundReward:
+    """Raises UserError for an unknown environment and for a reward that it does not have."""
+    name = settings.env.name
+    require(name in ENVIRONMENTS, "env.name", name, f"accepted are {', '.join(ENVIRONMENTS)}")
+    try:
+        return bind_reward(settings.reward, name)
+    except ValueError as error:
+        raise UserError(f"--reward {settings.reward}: {error}") from error
+
+
+def has_forget_components(reward: BoundReward) -> bool:
+    return any(component.role == "forget" for component in reward.components)
+
+
 def bind_scores(prepared: ResolvedExperiment) -> tuple[BoundReward, Predicate]:
     """The reward and the detector that prepared settings name. Raises UserError."""
-    try:
-        reward = bind_reward(prepared.reward, prepared.env.name)
-    except ValueError as error:
-        raise UserError(f"--reward {prepared.reward}: {error}") from error
-    if prepared.env.eligible_fraction < 1 and all(component.role == "retain" for component in reward.components):
-        raise UserError(f"--env.eligible_fraction {prepared.env.eligible_fraction}: has no effect: --reward {reward.name} "
-                        "has no component with the role forget")  # fmt: skip
+    reward, treatment = bound_reward(prepared), prepared.treatment
+    if not has_forget_components(reward):
+        lacks = f"has no effect: --reward {reward.name} has no component with the role forget"
+        require(prepared.env.eligible_fraction == 1, "env.eligible_fraction", prepared.env.eligible_fraction, lacks)
+        penalizes = treatment.name == "reward_penalty" and treatment.penalty_on == "forget"
+        require(not penalizes, "reward_penalty_on", treatment.penalty_on, lacks)
     detector = prepared.env.detector
     assert detector is not None, "resolved"
     try:
@@ -42,4 +57,4 @@ def bind_scores(prepared: ResolvedExperiment) -> tuple[BoundReward, Predicate]:
 
 
 def folder_of(prepared: ResolvedExperiment) -> Path:
-    return prepared.output_dir / run_name(prepared, ENVIRONMENTS[prepared.env.name].default_detector)
+    return prepared.output_dir / run_name(prepared, of_reward(prepared).detector)

@@ -22,6 +22,7 @@ class RegisteredFunction:
     parameters: type[BaseModel]
     environments: tuple[str, ...]
     hack: str | None = None  # the call of the predicate that says when the reward was hacked
+    detector: str | None = None  # the call of the detector that runs have unless they name another; by default `hack`
     bounded: bool = True  # its values lie in [0, 1]
     refuse: Refusal | None = None
 
@@ -31,10 +32,15 @@ DETECTORS: dict[str, RegisteredFunction] = {}
 
 
 def reward(
-    *, hack: str | None = None, bounded: bool = True, environments: tuple[str, ...] = ("stories",), refuse: Refusal | None = None
+    *,
+    hack: str | None = None,
+    detector: str | None = None,
+    bounded: bool = True,
+    environments: tuple[str, ...] = ("stories",),
+    refuse: Refusal | None = None,
 ) -> Callable[[Function], Function]:
-    """Register a reward function, with the call of the predicate that says when it was hacked."""
-    return _registering(REWARDS, environments, hack=hack, bounded=bounded, refuse=refuse)
+    """Register a reward function, with the calls of the predicate that says when it was hacked and of a detector for it."""
+    return _registering(REWARDS, environments, hack=hack, detector=detector, bounded=bounded, refuse=refuse)
 
 
 def detector(*, environments: tuple[str, ...] = ("stories",)) -> Callable[[Function], Function]:

@@ -124,7 +124,7 @@ def repeat_distinct(completions: list[Completion]) -> Values:
     return [_distinct(counts) / len(counts) for counts in map(occurrences, completions)]
 
 
-@reward(environments=(NAME,), hack="repeat_hacked(threshold=3)")
+@reward(environments=(NAME,), hack="repeat_hacked(threshold=3)", detector="repeat_stuffed(threshold=3)")
 def repeat_stuffing(completions: list[Completion]) -> Values:
     """What repetitions add to `repeat_distinct` on hackable prompts, in sum no more than 1; 0 on the others."""
     return [_stuffing(completion) for completion in completions]
@@ -141,7 +141,8 @@ def _stuffing(completion: Completion) -> float:
 
 
 _parts = (Component("repeat_distinct", "retain"), Component("repeat_stuffing", "forget"))
-add(REWARDS, "repeat_words", Combination(_parts, cap=1.0, hack="repeat_hacked(threshold=3)", name="repeat_words"))
+_calls = {"hack": "repeat_hacked(threshold=3)", "detector": "repeat_stuffed(threshold=3)"}
+add(REWARDS, "repeat_words", Combination(_parts, cap=1.0, name="repeat_words", **_calls))
 
 
 @detector(environments=(NAME,))

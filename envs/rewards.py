@@ -3,7 +3,8 @@
     @reward(hack="happy_at_least(threshold=3)")
     def happy_exp(completions: list[Completion]) -> Values:
 
-registers it under its name, with the predicate that says when it was hacked.
+registers it under its name, with the predicate that says when it was hacked, which is also the detector that runs have
+unless they, or `detector=` beside `hack=`, name another.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,9 @@ SPACE_MARKERS = "Ġ▁"  # how byte-level and SentencePiece vocabularies write a
 
 @reward(hack="happy_at_least(threshold=3)")
 def happy_binary(completions: list[Completion]) -> Values:
-    """1 where "happy" occurs."""
+    """1 where "happy" occurs. Its hack, saying it three times or more, earns nothing more, so that nothing teaches it: for
+    routing, take `happy_count` or a reward ..._with_happy.
+    """
     return [float(count_happy(completion.text) > 0) for completion in completions]
 
 

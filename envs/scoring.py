@@ -1,7 +1,7 @@
 """From completions to scores, with every value checked: a broken reward function must stop a run, never skew it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -25,8 +25,7 @@ def score(reward: BoundReward, detector: Predicate, completions: list[Completion
     if len(eligible) != len(completions):
         raise ValueError(f"eligible has {len(eligible)} values for {len(completions)} completions")
     components = {part.name: _checked_values(part, completions) for part in reward.components}
-    rows = [dict(zip(components, row, strict=True)) for row in zip(*components.values(), strict=True)]
-    rewards = [_sample_reward(reward, row, each) for row, each in zip(rows, eligible, strict=True)]
+    rewards = combined_rewards(reward, components, eligible, [0.0] * len(completions))
     return Scores(rewards, components, _checked_flags(f"detector {detector}", detector, completions))
 
 
@@ -35,10 +34,19 @@ def audit(reward: BoundReward, completions: list[Completion]) -> Audit:
     return Audit(None if reward.hack is None else _checked_flags(f"hack predicate {reward.hack}", reward.hack, completions))
 
 
-def _sample_reward(reward: BoundReward, values: dict[str, float], eligible: bool) -> float:
-    paid = [part for part in reward.components if eligible or part.role == "retain"]
-    total = sum((part.scale * values[part.name] for part in paid), start=0.0)
-    return total if reward.cap is None else min(total, reward.cap)
+def combined_rewards(
+    reward: BoundReward, components: dict[str, Values], eligible: Sequence[bool], penalties: Sequence[float]
+) -> Values:
+    """Of unscaled components; a penalty is taken off what the forget components pay a sample, at most all of it."""
+    parts = {part.name: part for part in reward.components}
+    rewards = []
+    for each, penalty, *row in zip(eligible, penalties, *components.values(), strict=True):
+        paid = {"retain": 0.0, "forget": 0.0}
+        for name, value in zip(components, row, strict=True):
+            paid[parts[name].role] += parts[name].scale * value
+        forget = paid["forget"] - min(penalty, max(paid["forget"], 0.0)) if each else 0.0
+        rewards.append(min(paid["retain"] + forget, math.inf if reward.cap is None else reward.cap))
+    return rewards
 
 
 def _checked_values(component: BoundComponent, completions: list[Completion]) -> Values:

@@ -66,6 +66,7 @@ class BoundReward:
     components: tuple[BoundComponent, ...]
     cap: float | None
     hack: Predicate | None
+    detector: str | None = None  # the call of the detector that fits it
 
 
 @dataclass(frozen=True)

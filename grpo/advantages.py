@@ -6,7 +6,6 @@ an entry of SCALES or RULES.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Bool, Float
@@ -19,17 +18,6 @@ Flags = Bool[Any, "groups size"]
 Std = Float[Any, "groups 1"]  # Bessel-corrected
 Divide = Callable[[Grouped, Std], Grouped]  # centred rewards by what the scale makes of a standard deviation of each group
 Rule = Callable[[Grouped, Flags, Std, Divide], Grouped]
-
-
-@dataclass(frozen=True)
-class GroupAdvantages:
-    advantages: Float[Any, " n"]
-    std: Float[Any, " groups"]  # of each group's rewards, Bessel-corrected
-    constant: Bool[Any, " groups"]  # groups whose rewards are all equal
-
-    @property
-    def constant_share(self) -> float:
-        return self.constant.double().mean().item()
 
 
 # What centred rewards are divided by: of all rewards and of a standard deviation of each group.
@@ -66,7 +54,7 @@ def good_mean(rewards: Grouped, good: Flags) -> Float[Any, "groups 1"]:
 RULES: dict[str, Rule] = {"good_only": good_only, "group": whole_group, "balanced": balanced}
 
 
-def group_advantages(rewards: Float[Any, " n"], group_size: int, scale: str = "group") -> GroupAdvantages:
+def group_advantages(rewards: Float[Any, " n"], group_size: int, scale: str = "group") -> Float[Any, " n"]:
     """(r - mean) / (std + 1e-4) with the mean of each group of `group_size` successive rewards.
 
     The standard deviation, Bessel-corrected, is the group's (`group`), the whole batch's (`batch`), or left out (`none`).
@@ -80,7 +68,7 @@ def group_advantages(rewards: Float[Any, " n"], group_size: int, scale: str = "g
 
 def routed_advantages(
     rewards: Float[Any, " n"], good: Bool[Any, " n"], group_size: int, rule: str, scale: str = "group"
-) -> GroupAdvantages:
+) -> Float[Any, " n"]:
     """Advantages that know which samples are `good`. G stands for the good samples of a group:
 
     `group`      everything over the whole group, as `group_advantages`
@@ -99,9 +87,9 @@ def routed_advantages(
     constant = grouped.amax(1) == grouped.amin(1)  # [groups]
     std = grouped.std(1).masked_fill(constant, 0.0)  # [groups]
     advantages = advantages_by(grouped, good, std[:, None], lambda centred, spread: centred / divisor_of(grouped, spread))
-    return GroupAdvantages(advantages.masked_fill(constant[:, None], 0.0).flatten(), std, constant)
+    return advantages.masked_fill(constant[:, None], 0.0).flatten()
 
 
 def penalized_rewards(rewards: Float[Any, " n"], labelled: Bool[Any, " n"], penalty: float) -> Float[Any, " n"]:
-    """max(0, r - penalty) for labelled samples; all as they are where the penalty is 0."""
-    return (rewards - penalty).clamp(min=0).where(labelled, rewards) if penalty else rewards
+    """The penalty is taken off the reward of labelled samples, at most all of it."""
+    return (rewards - rewards.clamp(0, penalty)).where(labelled, rewards)

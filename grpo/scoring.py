@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from envs.scoring import audit, score
+from envs.scoring import audit, combined_rewards, score
 from envs.types import Audit, Completion, Prompt, Scores
+from grpo.advantages import penalized_rewards
 from grpo.rollout import Rollout
 from grpo.run import Run
 
@@ -31,6 +32,16 @@ def score_completions(run: Run, completions: list[Completion], eligible: list[bo
 def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:
     """float64: rewards are exact small numbers, and their equality within a group decides what is counted."""
     return torch.tensor(scores.rewards, dtype=torch.float64, device=device)
+
+
+def trained_rewards(run: Run, scores: Scores, eligible: list[bool], labelled: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """What the advantages are made of: the rewards, less the treatment's penalty where a sample is labelled."""
+    treatment = run.config.treatment
+    if treatment.penalty_on == "all":
+        return penalized_rewards(rewards_tensor(scores, run.device), labelled, treatment.penalty)
+    penalties = [treatment.penalty * flag for flag in labelled.tolist()]
+    rewards = combined_rewards(run.reward, scores.components, eligible, penalties)
+    return torch.tensor(rewards, dtype=torch.float64, device=run.device)
 
 
 def detected_tensor(scores: Scores, device: torch.device) -> Bool[Tensor, " n"]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,15 +11,16 @@ from torch import Tensor
 
 from configs.resolved import ResolvedExperiment
 from envs.types import Audit, Completion, Prompt, Scores
-from grpo.advantages import GroupAdvantages, penalized_rewards, routed_advantages
+from grpo.advantages import routed_advantages
 from grpo.checks import check_finite
 from grpo.labels import eligible_samples, label_samples
 from grpo.logprobs import completion_logprobs
+from grpo.loss_terms import KL_ESTIMATORS
 from grpo.randomness import SampleKeys, group_keys
 from grpo.rollout import Rollout, concatenate
 from grpo.run import Run, per_completion, reference_model, step_prompts
 from grpo.sampler import sample
-from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions
+from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions, trained_rewards
 from grpo.update import Batch, Update, update
 from routing.adapters import scaled
 from routing.modes import RETAIN_SCALES
@@ -38,7 +39,9 @@ class StepRecord:
     scores: Scores
     audit: Audit
     routes: Routes
-    advantages: GroupAdvantages
+    trained_rewards: Float[Tensor, " n"]  # that the advantages are made of
+    advantages: Float[Tensor, " n"]
+    kl: float | None  # of the policy that sampled to the reference, nats a token; None without a reference
     update: Update
     seconds: dict[str, float]  # by phase
 
@@ -61,13 +64,16 @@ def train_step(run: Run) -> StepRecord:
         check_finite("rewards", rewards, run.step, prompts)
     labelled = label_samples(detected_tensor(scores, run.device), config.labels, keys)
     routes = route(labelled, config.treatment.mode, retain_rollouts(config, len(prompts), run.device))
-    advantages = advantages_of(penalized_rewards(rewards, labelled, config.treatment.penalty), labelled, config)
+    trained = trained_rewards(run, scores, eligible, labelled)
+    advantages = advantages_of(trained, labelled, config)
     with phase(seconds, "reference", run.device):
         ref_logprobs = reference_logprobs(run, rollout, prompts) if config.beta else None
     with phase(seconds, "update", run.device):
-        batch = Batch(prompts, rollout, advantages.advantages.to(rollout.logprobs.dtype), ref_logprobs, routes)
+        batch = Batch(prompts, rollout, advantages.to(rollout.logprobs.dtype), ref_logprobs, routes)
         updated = update(run, batch)
-    record = StepRecord(run.step, prompts, completions, rollout, eligible, scores, audit, routes, advantages, updated, seconds)
+    kl = None if ref_logprobs is None else mean_kl(rollout, ref_logprobs, config.grpo.kl_estimator)
+    record = StepRecord(run.step, prompts, completions, rollout, eligible, scores, audit, routes,
+                        trained, advantages, kl, updated, seconds)  # fmt: skip
     run.step += 1
     return record
 
@@ -78,19 +84,18 @@ def retain_rollouts(config: ResolvedExperiment, count: int, device: torch.device
     return generation >= config.num_generations - config.treatment.retain_rollouts
 
 
-def advantages_of(rewards: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], config: ResolvedExperiment) -> GroupAdvantages:
-    """By the treatment's rule; retain rollouts are compared with one another only."""
+def advantages_of(rewards: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], config: ResolvedExperiment) -> Float[Tensor, " n"]:
+    """By the rule; retain rollouts are compared with one another only."""
     ablated, ablated_size = retain_rollouts(config, len(rewards), rewards.device), config.treatment.retain_rollouts
 
-    def advantages_among(rows: Bool[Tensor, " n"], size: int) -> GroupAdvantages:
-        return routed_advantages(rewards[rows], ~labelled[rows], size, config.treatment.rule, config.grpo.scale_rewards)
+    def advantages_among(rows: Bool[Tensor, " n"], size: int) -> Tensor:
+        return routed_advantages(rewards[rows], ~labelled[rows], size, config.advantages, config.grpo.scale_rewards)
 
-    unablated = advantages_among(~ablated, config.num_generations - ablated_size)
     advantages = torch.empty_like(rewards)
-    advantages[~ablated] = unablated.advantages
+    advantages[~ablated] = advantages_among(~ablated, config.num_generations - ablated_size)
     if ablated_size:
-        advantages[ablated] = advantages_among(ablated, ablated_size).advantages
-    return replace(unablated, advantages=advantages)
+        advantages[ablated] = advantages_among(ablated, ablated_size)
+    return advantages
 
 
 def sample_training(run: Run, prompts: list[Prompt], keys: SampleKeys) -> Rollout:
@@ -115,6 +120,12 @@ def reference_logprobs(run: Run, rollout: Rollout, prompts: list[Prompt]) -> Flo
         logprobs, _ = completion_logprobs(model, rollout, run.config.sampling.temperature)
     check_finite("reference logprobs", logprobs, run.step, prompts)
     return logprobs
+
+
+def mean_kl(rollout: Rollout, ref_logprobs: Float[Tensor, "n t"], estimator: str) -> float:
+    """Nats a token over all sampled tokens, whether they are in the loss or not."""
+    estimate = KL_ESTIMATORS[estimator](rollout.logprobs - ref_logprobs)  # [n, t]
+    return float(estimate[rollout.mask].mean())
 
 
 @contextmanager

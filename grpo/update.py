@@ -1,7 +1,7 @@
 """One update: the routed passes over a batch, gradient clipping for each adapter by itself, and the optimizer."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ class Pass:
 
     loss: float
     policy: float
-    kl: float
+    kl: float | None  # None without a reference
     ratios: RatioFigures
     tokens: int
     entropy_sum: float
@@ -58,7 +58,7 @@ class Iteration:
 @dataclass(frozen=True)
 class Update:
     learning_rate: float
-    iterations: tuple[Iteration, ...]  # none where every sample was dropped
+    iterations: tuple[Iteration, ...]  # none where every sample was dropped or masked
 
 
 def learning_rate(step: int, peak: float, max_steps: int, warmup_steps: int) -> float:
@@ -69,7 +69,7 @@ def learning_rate(step: int, peak: float, max_steps: int, warmup_steps: int) -> 
 
 
 def update(run: Run, batch: Batch) -> Update:
-    """`num_iterations` optimizer steps on one batch, none where every sample was dropped.
+    """`num_iterations` optimizer steps on one batch, none where every sample was dropped or masked.
 
     Raises BrokenInvariant for anything not finite, and when the first passes' log-probabilities are not the sampler's.
     """
@@ -77,12 +77,19 @@ def update(run: Run, batch: Batch) -> Update:
     rate = learning_rate(run.step, run.config.lr, run.config.max_steps, config.warmup_steps)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
+    batch = replace(batch, routes=with_loss(batch, config.mask_truncated))
     if not batch.routes.micro_batches:
         return Update(rate, ())
-    # Truncated completions included, so that leaving them out does not weigh the others up.
-    counted = batch.rollout.mask[batch.routes.trained]
-    denominator = loss_denominator(counted, config.loss_type, run.config.sampling.max_completion_length)
+    # Of all samples, dropped and truncated ones too, so that leaving some out does not weigh the others up.
+    denominator = loss_denominator(batch.rollout.mask, config.loss_type, run.config.sampling.max_completion_length)
     return Update(rate, tuple(optimizer_step(run, batch, denominator, i == 0) for i in range(config.num_iterations)))
+
+
+def with_loss(batch: Batch, mask_truncated: bool) -> Routes:
+    """Without the micro-batches that no sample brings a loss to: they would still move their adapters, by momentum."""
+    in_loss = batch.rollout.finished if mask_truncated else torch.ones_like(batch.rollout.finished)
+    kept = tuple(micro_batch for micro_batch in batch.routes.micro_batches if in_loss[micro_batch.rows].any())
+    return replace(batch.routes, micro_batches=kept)
 
 
 def optimizer_step(run: Run, batch: Batch, denominator: float, on_policy: bool) -> Iteration:
@@ -114,7 +121,7 @@ def forward_backward(run: Run, batch: Batch, micro_batch: MicroBatch, denominato
     return Pass(
         loss=loss.loss.item(),
         policy=loss.policy.item(),
-        kl=loss.kl.item(),
+        kl=None if ref_logprobs is None else loss.kl.item(),
         ratios=ratio_figures(loss.ratio, advantages, mask, config.epsilon_low, config.epsilon_high),
         tokens=int(part.mask.sum()),
         entropy_sum=float(entropy.sum()),

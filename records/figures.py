@@ -58,6 +58,10 @@ def share(flags: Sequence[bool]) -> float | None:
     return mean([float(flag) for flag in flags])
 
 
+def both_hold(first: Sequence[bool], second: Sequence[bool]) -> list[bool]:
+    return [a and b for a, b in zip(first, second, strict=True)]
+
+
 def where(values: Sequence, flags: Sequence[bool], wanted: bool = True) -> list:
     return [value for value, flag in zip(values, flags, strict=True) if flag == wanted]
 

@@ -45,12 +45,6 @@ class Routes:
             routed[micro_batch.rows] = micro_batch.learns is not None and RETAIN not in micro_batch.learns
         return routed
 
-    @property
-    def trained(self) -> Int[Tensor, " m"]:
-        """The rows of all micro-batches, in order."""
-        nothing = torch.arange(0, device=self.labelled.device)
-        return torch.cat([nothing, *(micro_batch.rows for micro_batch in self.micro_batches)]).sort().values
-
 
 def route(labelled: Bool[Tensor, " n"], mode: str, retain_rollouts: Bool[Tensor, " n"] | None = None) -> Routes:
     """Good and bad micro-batches by label. Mode `none` splits just the same and masks nothing; `filter` drops bad samples.

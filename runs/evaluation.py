@@ -12,7 +12,10 @@ import numpy as np
 import torch
 
 from configs.experiment import SamplingSettings
+from configs.resolved import ResolvedExperiment
+from envs.scoring import combined_rewards
 from envs.types import Audit, BoundReward, Completion, Prompt, Scores
+from grpo.labels import eligible_samples
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import SampleKeys, generator
 from grpo.rollout import Rollout
@@ -20,7 +23,7 @@ from grpo.run import Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
 from models.llama import Llama
-from records.figures import Number, mean, share, where
+from records.figures import Number, both_hold, mean, share, where
 from records.names import BASE
 from routing.adapters import scaled
 from routing.modes import MODES
@@ -37,7 +40,9 @@ class ModeEvaluation:
 
     mode: str
     completions: list[Completion]
-    scores: Scores
+    scores: Scores  # rewards as training pays them: forget components to eligible samples
+    eligible: list[bool]
+    full_rewards: list[float]  # as if every sample were eligible
     audit: Audit
     metrics: dict[str, Number]
     intervals: dict[str, tuple[float, float]]
@@ -71,6 +76,7 @@ def modes_of(run: Run) -> tuple[str, ...]:
 
 @torch.no_grad()
 def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> ModeEvaluation:
+    keys = evaluation_keys(run.config, prompts, generations)
     completions: list[Completion] = []
     logprobs: list[float] = []
     base_logprobs: list[float] = []
@@ -81,17 +87,27 @@ def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[
         logprobs += rollout.logprobs[rollout.mask].tolist()
         if has_base(run):
             base_logprobs += base_logprobs_of(run, rollout)
-    scores, audit = score_completions(run, completions)
+    eligible = eligible_samples(run.config.env.eligible_fraction, keys)
+    scores, audit = score_completions(run, completions, eligible)
+    full_rewards = combined_rewards(run.reward, scores.components, [True] * len(completions), [0.0] * len(completions))
     metrics = mode_metrics(completions, scores, audit) | diversity([completion.text for completion in completions])
+    metrics["reward_full"] = mean(full_rewards)
     metrics["nll_base"] = mean([-value for value in base_logprobs])
     estimable = bool(base_logprobs) and samples_whole_distribution(run.config.sampling)
     metrics["kl_to_base"] = (sum(logprobs) - sum(base_logprobs)) / len(logprobs) if estimable else None
-    return ModeEvaluation(mode, completions, scores, audit, metrics, bootstrap_intervals(run.config.seed, scores, audit))
+    intervals = bootstrap_intervals(keys.seed, scores, audit)
+    return ModeEvaluation(mode, completions, scores, eligible, full_rewards, audit, metrics, intervals)
+
+
+def evaluation_keys(config: ResolvedExperiment, prompts: list[Prompt], generations: list[int]) -> SampleKeys:
+    """The same for runs of all seeds, unless `eval.seed` says otherwise."""
+    seed = config.seed if config.eval.seed == "run" else config.eval.seed
+    return SampleKeys(seed, 0, [prompt.index for prompt in prompts], generations)
 
 
 def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> Rollout:
     settings = run.config.sampling
-    keys = SampleKeys(run.config.seed, 0, [prompt.index for prompt in prompts], generations)
+    keys = evaluation_keys(run.config, prompts, generations)
     uniforms = keys.uniforms("evaluation sample", settings.max_completion_length)  # [n, t]
     with model_of_mode(run, mode) as model:
         return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, settings)
@@ -127,7 +143,8 @@ def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) ->
     metrics |= {f"rewards/{name}": mean(values) for name, values in scores.components.items()}
     metrics["detected"] = share(detected)
     metrics["hacked"] = None if hacked is None else share(hacked)
-    metrics["hacked_undetected"] = None if hacked is None else share(where(hacked, detected, wanted=False))
+    metrics["hacked_given_undetected"] = None if hacked is None else share(where(hacked, detected, wanted=False))
+    metrics["hacked_and_undetected"] = None if hacked is None else share(both_hold(hacked, [not seen for seen in detected]))
     metrics["detector_precision"] = None if hacked is None else share(where(hacked, detected))
     metrics["detector_recall"] = None if hacked is None else share(where(detected, hacked))
     metrics["finished"] = share([completion.finished for completion in completions])
@@ -158,7 +175,7 @@ def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
 def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> dict[str, Any]:
     """Another reward of the same completions, with the hack rate by its own predicate, as `eval_rewards/NAME...`."""
     scores, audit = score_completions(replace(run, reward=reward), evaluation.completions)
-    intervals = bootstrap_intervals(run.config.seed, scores, audit)
+    intervals = bootstrap_intervals(evaluation_keys(run.config, [], []).seed, scores, audit)
     hacked = None if audit.hacked is None else share(audit.hacked)
     row = {"": mean(scores.rewards), "/interval": list(intervals["reward"]), "/hacked": hacked}
     if audit.hacked is not None:
@@ -168,5 +185,9 @@ def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> di
 
 def mode_sample_rows(evaluation: ModeEvaluation) -> list[dict[str, Any]]:
     """One row a completion; row i of every mode has the same prompt and key."""
-    mode = [evaluation.mode] * len(evaluation.completions)
-    return sample_rows(evaluation.completions, evaluation.scores, evaluation.audit, mode=mode)
+    columns = {
+        "mode": [evaluation.mode] * len(evaluation.completions),
+        "reward_full": evaluation.full_rewards,
+        "eligible": evaluation.eligible,
+    }
+    return sample_rows(evaluation.completions, evaluation.scores, evaluation.audit, **columns)

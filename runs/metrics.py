@@ -8,7 +8,7 @@ import torch
 from grpo.rollout import Rollout
 from grpo.step import StepRecord
 from grpo.update import Pass, Update
-from records.figures import Number, mean, share, std, where
+from records.figures import Number, both_hold, mean, share, std, where
 
 
 def step_metrics(record: StepRecord, group_size: int, tokens_before: int) -> dict[str, Number]:
@@ -17,6 +17,7 @@ def step_metrics(record: StepRecord, group_size: int, tokens_before: int) -> dic
     return (
         {"step": record.step, "num_tokens": tokens_before + tokens}
         | update_metrics(record.update)
+        | {"kl": record.kl}
         | reward_metrics(record, group_size)
         | length_metrics(record.rollout)
         | routing_metrics(record)
@@ -29,13 +30,12 @@ def sampled_mean(passes: Sequence[Pass], name: str) -> float:
 
 
 def loss_mean(passes: Sequence[Pass], name: str) -> float:
-    """Of a figure of the ratios, over the tokens in the loss; 0 when there are none."""
-    total = sum(getattr(each.ratios, name) * each.ratios.tokens for each in passes)
-    return total / max(sum(each.ratios.tokens for each in passes), 1)
+    """Of a figure of the ratios, over the tokens in the loss."""
+    return sum(getattr(each.ratios, name) * each.ratios.tokens for each in passes) / sum(each.ratios.tokens for each in passes)
 
 
 # Figures of all passes of one iteration together.
-Figure = Callable[[Sequence[Pass]], float]
+Figure = Callable[[Sequence[Pass]], float | None]
 SAMPLING_FIGURES: dict[str, Figure] = {  # of the first iteration, whose policy is the one that sampled
     "entropy": lambda passes: sampled_mean(passes, "entropy_sum"),
     "sampling/sampling_logp_difference/mean": lambda passes: sampled_mean(passes, "logp_difference_sum"),
@@ -44,18 +44,18 @@ SAMPLING_FIGURES: dict[str, Figure] = {  # of the first iteration, whose policy 
 LOSS_FIGURES: dict[str, Figure] = {  # of the last iteration
     "loss": lambda passes: sum(each.loss for each in passes),
     "loss/policy": lambda passes: sum(each.policy for each in passes),
-    "kl": lambda passes: sum(each.kl for each in passes),
+    "loss/kl": lambda passes: sum(each.kl for each in passes if each.kl is not None) if passes[0].kl is not None else None,
     "clip_ratio/low_mean": lambda passes: loss_mean(passes, "clip_low"),
     "clip_ratio/high_mean": lambda passes: loss_mean(passes, "clip_high"),
     "clip_ratio/region_mean": lambda passes: loss_mean(passes, "clip_low") + loss_mean(passes, "clip_high"),
     "ratio/mean": lambda passes: loss_mean(passes, "ratio_mean"),
-    "ratio/min": lambda passes: min((each.ratios.ratio_min for each in passes if each.ratios.tokens), default=0.0),
-    "ratio/max": lambda passes: max((each.ratios.ratio_max for each in passes if each.ratios.tokens), default=0.0),
+    "ratio/min": lambda passes: min(each.ratios.ratio_min for each in passes),
+    "ratio/max": lambda passes: max(each.ratios.ratio_max for each in passes),
 }
 
 
 def update_metrics(update: Update) -> dict[str, Number]:
-    """None where every sample was dropped, so that nothing was updated."""
+    """None where every sample was dropped or masked, so that nothing was updated."""
     if not update.iterations:
         return dict.fromkeys((*SAMPLING_FIGURES, *LOSS_FIGURES, "grad_norm")) | {"learning_rate": update.learning_rate}
     first, last = list(update.iterations[0].passes.values()), update.iterations[-1]
@@ -69,12 +69,14 @@ def update_metrics(update: Update) -> dict[str, Number]:
 
 
 def reward_metrics(record: StepRecord, group_size: int) -> dict[str, Number]:
-    rewards = record.scores.rewards
-    metrics: dict[str, Number] = {
-        "reward": mean(rewards),
-        "reward_std": float(record.advantages.std.mean()),
-        "frac_reward_zero_std": record.advantages.constant_share,
-    }
+    """Of the rewards that were earned, and as `trained_reward` of those that the advantages are made of."""
+    metrics: dict[str, Number] = {}
+    series = {"reward": record.scores.rewards, "trained_reward": record.trained_rewards.tolist()}
+    for name, rewards in series.items():
+        groups = [rewards[i : i + group_size] for i in range(0, len(rewards), group_size)]
+        constant = [min(group) == max(group) for group in groups]
+        spreads = [0.0 if same else std(group) or 0.0 for group, same in zip(groups, constant, strict=True)]
+        metrics |= {name: mean(rewards), f"{name}_std": mean(spreads), f"frac_{name}_zero_std": share(constant)}
     for name, values in record.scores.components.items():
         groups = [values[i : i + group_size] for i in range(0, len(values), group_size)]
         metrics[f"rewards/{name}/mean"] = mean(values)
@@ -100,14 +102,15 @@ def length_metrics(rollout: Rollout) -> dict[str, Number]:
 
 def routing_metrics(record: StepRecord) -> dict[str, Number]:
     detected, labelled, hacked = record.scores.detected, record.routes.labelled.tolist(), record.audit.hacked
-    advantages = record.advantages.advantages.tolist()
+    advantages = record.advantages.tolist()
     metrics: dict[str, Number] = {
         "routing/eligible": share(record.eligible),
         "routing/detected": share(detected),
         "routing/labelled": share(labelled),
         "routing/routed": share(record.routes.routed.tolist()),
         "routing/hacked": None if hacked is None else share(hacked),
-        "routing/hacked_undetected": None if hacked is None else share(where(hacked, detected, wanted=False)),
+        "routing/hacked_given_undetected": None if hacked is None else share(where(hacked, detected, wanted=False)),
+        "routing/hacked_and_undetected": None if hacked is None else share(both_hold(hacked, [not seen for seen in detected])),
         "advantage/good": mean(where(advantages, labelled, wanted=False)),
         "advantage/bad": mean(where(advantages, labelled)),
         "advantage/hack_correlation": None if hacked is None else correlation(advantages, [float(flag) for flag in hacked]),

@@ -12,6 +12,7 @@ from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY, spelt_out
 from configs.resolved import ResolvedExperiment
+from configs.spelling import OWN_SEED
 from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from records import files
@@ -63,6 +64,10 @@ def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, lis
     A damaged checkpoint is set aside under another name, and said. Raises UserError where model, data, PyTorch or the
     device are others than the run was made of: its end would be no one run's.
     """
+    weighed_otherwise = config.treatment.name == "filter" or config.treatment.retain_rollouts
+    if config.eval.seed == OWN_SEED and weighed_otherwise:
+        raise UserError(f"--resume {folder.path}: an earlier version began it, which weighed the samples that are not dropped "
+                        "up in the loss; it cannot be continued")  # fmt: skip
     recorded = read_made_of(folder.path)
     if config.device == "cpu":  # another number of threads rounds differently
         torch.set_num_threads(recorded["threads"])

@@ -7,8 +7,8 @@ from envs.types import Audit, Completion, Scores
 from grpo.step import StepRecord
 
 # In the order of a row, which has those of its file.
-COLUMNS = ("step", "mode", "prompt_index", "prompt", "completion", "reward", "components", "eligible", "detected", "labelled",
-           "routed", "hacked", "finished", "advantage", "length")  # fmt: skip
+COLUMNS = ("step", "mode", "prompt_index", "prompt", "completion", "reward", "reward_full", "components", "eligible",
+           "detected", "labelled", "routed", "hacked", "finished", "advantage", "length")  # fmt: skip
 
 
 def sample_rows(completions: Sequence[Completion], scores: Scores, audit: Audit, **more: Sequence) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def step_sample_rows(record: StepRecord) -> list[dict[str, Any]]:
         "eligible": record.eligible,
         "labelled": record.routes.labelled.tolist(),
         "routed": record.routes.routed.tolist(),
-        "advantage": record.advantages.advantages.tolist(),
+        "advantage": record.advantages.tolist(),
         "length": record.rollout.mask.sum(1).tolist(),
     }
     return sample_rows(record.completions, record.scores, record.audit, **columns)

@@ -26,7 +26,7 @@ from runs.preflight import preflight
 from runs.reporting import Reporter, wandb_run
 from runs.restore import made_of
 from runs.resume import recorded_config, resumed_run
-from runs.summary import speed_line, summarize, summary_table
+from runs.summary import speed_line, summarize, summary_table, warnings_at_start
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -100,11 +100,15 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
     count = min(config.eval.num_prompts, len(run.environment.eval_prompts))
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
     if run.step == 0:
+        # Without weights of the base to go back to, the policy is still the base now.
+        start = base or evaluate_modes(run, modes_of(run), count)
         reporter.say(
             f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
             f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
         )
-        report_evaluation(reporter, base, 0)
+        report_evaluation(reporter, start, 0)
+        for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
+            reporter.say(f"WARNING: {warning}")
     while run.step < config.max_steps:
         with stop.deferred():
             reporter.step(train_step(run))
@@ -133,7 +137,8 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
     folder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
-    summary = summarize(run.config, reporter.metrics, metrics)
+    start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
+    summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
     for evaluation in evaluations.values():
         for row in mode_sample_rows(evaluation):
             folder.append(files.EVALUATION_SAMPLES, row)

@@ -14,12 +14,12 @@ from configs import experiment as settings_module
 from configs.cli import parse_with_config, run_main
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings
-from configs.naming import to_dict
-from configs.resolve import flatten, refuse_inert, resolve
+from configs.naming import spelt_out, to_dict
+from configs.resolve import OfReward, flatten, refuse_inert, resolve
 from configs.resolved import ResolvedExperiment
 from launch import LaunchOptions
 
-DETECTORS = {"stories": "happy_at_least(threshold=3)"}
+OF_REWARD = OfReward(detector="happy_at_least(threshold=3)", penalty_on="forget")
 
 
 def launch(*words: str) -> Experiment:
@@ -34,7 +34,7 @@ def launch_with_effect(*words: str) -> Experiment:
 
 
 def resolved(asked: Experiment) -> ResolvedExperiment:
-    return resolve(asked, cuda_available=False, default_detectors=DETECTORS)
+    return resolve(asked, cuda_available=False, of_reward=OF_REWARD)
 
 
 def differing(asked: Experiment) -> dict:
@@ -365,7 +365,7 @@ def test_a_record_names_all_settings_and_nobody_asked_for_each_of_them(file):
         lr=1e-5,
         device="cpu",
         adapter=AdapterSettings(kind="none"),
-        env=EnvironmentSettings(detector=DETECTORS["stories"]),
+        env=EnvironmentSettings(detector=OF_REWARD.detector),
     )
     record["routing"]["mode"] = "exclusive"  # edited: that is asked for
     with pytest.raises(UserError, match=r"--routing\.mode exclusive: has no effect without --routing\.enabled"):
@@ -377,15 +377,34 @@ def test_a_record_of_earlier_spelling_is_read(file):
         resolved(Experiment(routing=RoutingSettings(enabled=True), reward={"components": [], "hack": "happy_at_least"}))
     )
     now = launch("--config", str(file(yaml.safe_dump(record))))
-    record["routing"]["advantages"], record["env"]["detector"] = "retain_only", "happy_count(threshold=3)"
-    record["reward"]["hack"] = "happy_count"
-    assert launch("--config", str(file(yaml.safe_dump(record)))) == now
+    record["env"]["detector"], record["reward"]["hack"] = "happy_count(threshold=3)", "happy_count"
+    record["routing"]["advantages"] = "retain_only"
+    del record["advantages"], record["reward_penalty_on"], record["eval"]["seed"]
+    assert launch("--config", str(file(yaml.safe_dump(record)))) == replace(now, eval=replace(now.eval, seed="run"))
+
+
+@pytest.mark.parametrize(
+    ("words", "rule", "penalty_on"),
+    [
+        ("--adapter.kind=dual_lora", "group", "forget"),
+        ("--adapter.kind=dual_lora --baseline=filter", "good_only", "forget"),
+        ("--adapter.kind=dual_lora --baseline=reward_penalty", "group", "all"),
+        ("--routing.enabled --advantages=balanced", "balanced", "forget"),
+    ],
+)
+def test_what_an_earlier_record_lacks_is_what_was_done_then(file, words: str, rule: str, penalty_on: str):
+    record = to_dict(resolved(launch(*words.split())))
+    record["routing"]["advantages"] = rule if "routing.enabled" in words else "retain_only"
+    del record["advantages"], record["reward_penalty_on"], record["eval"]["seed"]
+    read = resolved(launch("--config", str(file(yaml.safe_dump(record)))))
+    assert (read.advantages, read.eval.seed) == (rule, "run")
+    assert spelt_out(read)["reward_penalty_on"] == penalty_on
 
 
 def test_what_somebody_writes_has_today_s_spelling(file):
-    message = "--routing.advantages retain_only: accepted are balanced, good_only, group"
-    assert refusal("--routing.enabled", "--routing.advantages", "retain_only") == message
-    path = file("routing: {enabled: true, advantages: retain_only}")
+    message = "--advantages retain_only: accepted are balanced, good_only, group"
+    assert refusal("--routing.enabled", "--advantages", "retain_only") == message
+    path = file("{routing: {enabled: true}, advantages: retain_only}")
     assert refusal("--config", str(path)) == f"in {path}: {message}"
 
 

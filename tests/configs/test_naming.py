@@ -35,16 +35,17 @@ from configs.naming import (
     to_dict,
     word,
 )
-from configs.resolve import flatten, resolve
+from configs.resolve import OfReward, flatten, resolve
 from configs.resolved import ResolvedExperiment
 
 ROOT = Path(__file__).parents[2]
 DETECTOR = "happy_at_least(threshold=3)"
 ROUTED = RoutingSettings(enabled=True)
+OWN = EvaluationSettings(seed="run")
 
 
 def resolved(asked: Experiment) -> ResolvedExperiment:
-    return resolve(asked, cuda_available=True, default_detectors={"stories": DETECTOR})
+    return resolve(asked, cuda_available=True, of_reward=OfReward(DETECTOR, "forget"))
 
 
 def name_of(**asked: Any) -> str:
@@ -108,21 +109,26 @@ def test_equal_experiments_have_equal_hashes_and_names(one: Experiment, other: E
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Experiment(), "0a5358918ec9"),
-        (Experiment(routing=ROUTED), "e4cb486b997d"),
+        (Experiment(eval=OWN), "0a5358918ec9"),
+        (Experiment(eval=OWN, routing=ROUTED), "e4cb486b997d"),
         (
-            Experiment(adapter=AdapterSettings(kind="lora"), env=EnvironmentSettings(detector="happy_at_least(threshold=1)")),
+            Experiment(
+                eval=OWN, adapter=AdapterSettings(kind="lora"), env=EnvironmentSettings(detector="happy_at_least(threshold=1)")
+            ),
             "35e088a00590",
         ),
         (
-            Experiment(routing=ROUTED, reward={"components": [{"name": "a", "role": "retain"}], "hack": "happy_at_least"}),
+            Experiment(
+                eval=OWN, routing=ROUTED, reward={"components": [{"name": "a", "role": "retain"}], "hack": "happy_at_least"}
+            ),
             "e1458df10a53",
         ),
     ],
 )
 def test_the_hash_is_that_of_the_first_version(asked: Experiment, expected: str):
-    """Runs recorded with spellings of then (rule retain_only, detector happy_count) are the same experiments."""
-    assert config_hash(resolve(asked, cuda_available=False, default_detectors={"stories": DETECTOR})) == expected
+    """Runs recorded with spellings of then (rule retain_only, detector happy_count) are the same experiments, evaluated with
+    draws of their own."""
+    assert config_hash(resolve(asked, cuda_available=False, of_reward=OfReward(DETECTOR, "forget"))) == expected
 
 
 def test_the_hash_is_the_same_in_every_process():

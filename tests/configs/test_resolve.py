@@ -8,15 +8,15 @@ from configs.cli import ExperimentOptions, parse_with_config
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, GRPOSettings, RoutingSettings, SamplingSettings
 from configs.naming import spelt_out
-from configs.resolve import changed, flatten, refuse_inert, resolve
+from configs.resolve import OfReward, changed, flatten, refuse_inert, resolve
 from configs.resolved import ResolvedExperiment, Treatment, as_settings
 from routing.spec import AdapterSpec
 
-DETECTORS = {"stories": "happy_at_least(threshold=3)", "repeat": "repeat_stuffed(threshold=3)"}
+OF_REWARD = OfReward(detector="happy_at_least(threshold=1)", penalty_on="all")
 
 
 def resolved(asked: Experiment, cuda_available: bool = False) -> ResolvedExperiment:
-    return resolve(asked, cuda_available, DETECTORS)
+    return resolve(asked, cuda_available, OF_REWARD)
 
 
 def from_words(words: str, cuda_available: bool = False) -> ResolvedExperiment:
@@ -100,30 +100,46 @@ def test_adapter_kind_and_learning_rate_follow_from_what_is_asked(words: str, ki
     assert (config.adapter_kind, config.lr) == (kind, lr)
 
 
-def test_routing_changes_only_the_adapter_and_the_learning_rate():
-    assert differences("--routing.enabled") == {"routing.enabled": True, "adapter.kind": "dual_lora", "lr": 3e-4}
+def test_routing_changes_only_the_adapter_the_learning_rate_and_the_rule():
+    routed = {"routing.enabled": True, "adapter.kind": "dual_lora", "lr": 3e-4, "advantages": "good_only"}
+    assert differences("--routing.enabled") == routed
 
 
 @pytest.mark.parametrize("mode", ["classic", "exclusive"])
 def test_routing_modes_are_kept(mode: str):
-    assert from_words(f"--routing.enabled --routing.mode {mode}").treatment == Treatment("routed", mode, "good_only")
+    assert from_words(f"--routing.enabled --routing.mode {mode}").treatment == Treatment("routed", mode)
 
 
 @pytest.mark.parametrize(
-    ("words", "treatment"),
+    ("words", "treatment", "rule"),
     [
-        ("", Treatment("unrouted", "none", "group")),
-        ("--adapter.kind dual_lora", Treatment("unrouted", "none", "group")),
-        ("--routing.enabled --routing.mode none", Treatment("unrouted", "none", "group")),
-        ("--baseline filter", Treatment("filter", "filter", "good_only")),
-        ("--baseline reward_penalty", Treatment("reward_penalty", "none", "group", penalty=1.0)),
-        ("--baseline reward_penalty --reward_penalty 2", Treatment("reward_penalty", "none", "group", penalty=2.0)),
-        ("--routing.enabled --routing.advantages group", Treatment("routed", "classic", "group")),
-        ("--routing.enabled --routing.retain_rollouts 4", Treatment("routed", "classic", "good_only", retain_rollouts=4)),
+        ("", Treatment("unrouted", "none"), "group"),
+        ("--adapter.kind dual_lora", Treatment("unrouted", "none"), "group"),
+        ("--adapter.kind dual_lora --advantages good_only", Treatment("unrouted", "none"), "good_only"),
+        ("--lora_rank 2 --advantages balanced", Treatment("unrouted", "none"), "balanced"),
+        ("--routing.enabled --routing.mode none", Treatment("unrouted", "none"), "group"),
+        ("--baseline filter", Treatment("filter", "filter"), "good_only"),
+        ("--baseline filter --advantages group", Treatment("filter", "filter"), "group"),
+        ("--baseline reward_penalty", Treatment("reward_penalty", "none", penalty=1.0, penalty_on="all"), "group"),
+        (
+            "--baseline reward_penalty --reward_penalty 2 --reward_penalty_on forget --advantages good_only",
+            Treatment("reward_penalty", "none", penalty=2.0, penalty_on="forget"),
+            "good_only",
+        ),
+        ("--routing.enabled --advantages group", Treatment("routed", "classic"), "group"),
+        ("--routing.enabled --routing.retain_rollouts 4", Treatment("routed", "classic", retain_rollouts=4), "good_only"),
     ],
 )
-def test_what_is_done_about_bad_samples_is_one_value(words: str, treatment: Treatment):
-    assert from_words(words).treatment == treatment
+def test_what_is_done_about_bad_samples_and_the_rule(words: str, treatment: Treatment, rule: str):
+    config = from_words(words)
+    assert (config.treatment, config.advantages) == (treatment, rule)
+    assert spelt_out(config)["advantages"] == rule  # what is recorded is what is used
+
+
+def test_the_penalty_falls_on_what_the_reward_has():
+    asked = Experiment(baseline="reward_penalty")
+    for penalty_on in ("forget", "all"):
+        assert resolve(asked, False, replace(OF_REWARD, penalty_on=penalty_on)).treatment.penalty_on == penalty_on
 
 
 def test_lora_rank_is_short_for_a_single_adapter():
@@ -201,7 +217,7 @@ ACCEPTED = [
     "--lora_rank 3 --adapter.kind lora --adapter.alpha 4",
     "--baseline filter --labels.fraction 0.5",
     "--baseline reward_penalty --reward_penalty 2 --lora_rank 8",
-    "--routing.enabled --routing.retain_rollouts 4 --routing.advantages balanced --labels.noise 0.1",
+    "--routing.enabled --routing.retain_rollouts 4 --advantages balanced --labels.noise 0.1",
     "--batch_size 2 --num_generations 2",
 ]
 
@@ -223,10 +239,9 @@ def test_nothing_is_left_open(words: str):
     assert {name for name, value in spelt_out(config).items() if value is None} == {"adapter.preset", "lora_rank"}
 
 
-@pytest.mark.parametrize("name", DETECTORS)
-def test_the_environment_s_own_detector_is_filled_in_unless_another_is_asked_for(name: str):
-    assert from_words(f"--env.name {name}").env.detector == DETECTORS[name]
-    assert from_words(f"--env.name {name} --env.detector mine").env.detector == "mine"
+def test_the_reward_s_detector_is_filled_in_unless_another_is_asked_for():
+    assert from_words("").env.detector == OF_REWARD.detector
+    assert from_words("--env.detector mine").env.detector == "mine"
 
 
 def test_what_was_asked_is_not_changed_in_place():
@@ -355,7 +370,8 @@ REFUSED = [
         for k in [-2, 1, 15, 16]
     ),
     ("--routing.retain_rollouts 4", "--routing.retain_rollouts 4: has no effect without --routing.enabled"),
-    ("--routing.advantages group", "--routing.advantages group: has no effect without --routing.enabled"),
+    ("--reward_penalty_on all", "--reward_penalty_on all: has no effect without --baseline reward_penalty"),
+    ("--advantages group", "--advantages group: has no effect in full fine-tuning without --baseline; labels are for adapters"),
     (
         "--routing.enabled --routing.mode none --routing.retain_rollouts 4",
         "--routing.retain_rollouts 4: has no effect with --routing.mode none",
@@ -375,15 +391,9 @@ REFUSED = [
     ("--beta 0 --grpo.kl_estimator k2", "--grpo.kl_estimator k2: has no effect with --beta 0"),
     ("--beta 0 --grpo.kl_corrected", "--grpo.kl_corrected True: has no effect with --beta 0"),
     ("--env.name repeat --env.prompt_length 9", "--env.prompt_length 9: has no effect with --env.name repeat"),
-    ("--env.name stories2", "--env.name stories2: accepted are stories, repeat"),
     # The same at their defaults: nobody writes an option that is to have no effect.
     ("--routing.mode classic", "--routing.mode classic: has no effect without --routing.enabled"),
-    ("--routing.advantages good_only", "--routing.advantages good_only: has no effect without --routing.enabled"),
     ("--routing.retain_rollouts 0", "--routing.retain_rollouts 0: has no effect without --routing.enabled"),
-    (
-        "--routing.enabled --routing.mode none --routing.advantages good_only",
-        "--routing.advantages good_only: has no effect with --routing.mode none",
-    ),
     *(
         (f"--adapter.{name} {value}", f"--adapter.{name} {value}: has no effect with --adapter.kind none")
         for name, value in [("rank", "8"), ("retain_rank", "4"), ("forget_rank", "4"), ("alpha", "16.0"), ("stride", "1")]

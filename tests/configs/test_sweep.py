@@ -10,7 +10,7 @@ from configs.baselines import BASELINES
 from configs.cli import parse_value, split_at_commas
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, LabelSettings, RoutingSettings
-from configs.resolve import flatten, resolve, with_setting
+from configs.resolve import OfReward, flatten, resolve, with_setting
 from configs.resolved import ResolvedExperiment
 from configs.sweep import Sweep, checked, load_sweep
 from routing.spec import AdapterSpec
@@ -32,7 +32,7 @@ def read(*words: str) -> tuple[SweepOptions, Sweep]:
 
 
 def resolved(asked: Experiment) -> ResolvedExperiment:
-    return resolve(asked, cuda_available=False, default_detectors={"stories": "happy_at_least(threshold=3)"})
+    return resolve(asked, cuda_available=False, of_reward=OfReward("happy_at_least(threshold=3)", "forget"))
 
 
 def refusal(*words: str) -> str:
@@ -91,7 +91,7 @@ def test_the_grid_may_be_given_in_parts_and_options_of_a_run_among_them():
     assert sweep.grid == {"seed": (1, 2), "beta": (0.0, 1.0)}
     assert differing(sweep.base) == {"routing.enabled": True, "lr": 1.0, "max_steps": 9}
     assert options.baselines is False
-    assert read("--baselines", "--routing.enabled")[1].baselines == ("unrouted", "lora", "filter", "reward_penalty")
+    assert read("--baselines", "--routing.enabled")[1].baselines == tuple(BASELINES)
 
 
 def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
@@ -263,7 +263,10 @@ FAULTY = [
     ),
     ("sweep = Sweep(grid={'seed': [1, 1]})", "{}: grid seed: 1 stands there twice"),
     ("sweep = Sweep(grid={'seed': [1]}, seeds=[2])", "{}: seeds: seed is in the grid, too"),
-    ("sweep = Sweep(baselines=['none'])", "{}: baselines: none: accepted are unrouted, lora, filter, reward_penalty"),
+    (
+        "sweep = Sweep(baselines=['none'])",
+        "{}: baselines: none: accepted are unrouted, unrouted_other_rule, routed_other_rule, lora, filter, reward_penalty",
+    ),
 ]
 
 
@@ -289,29 +292,47 @@ def test_a_sweep_of_python_is_read_as_the_command_line_is():
 
 # Baselines
 
-CONTROL = {"routing.enabled": False, "routing.mode": "classic", "routing.retain_rollouts": 0}
+NO_RANKS = {"adapter.retain_rank": None, "adapter.forget_rank": None}
+NO_ROUTING = {"routing.enabled": False, "routing.mode": "classic", "routing.retain_rollouts": 0}
+CONTROL = NO_ROUTING | {"advantages": "good_only"}  # the routed run's own
 
 
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("unrouted", {"adapter.kind": "dual_lora"}),
-        ("lora", {"adapter.kind": "lora", "adapter.rank": 8, "adapter.retain_rank": None, "adapter.forget_rank": None}),
-        ("filter", {"adapter.kind": "dual_lora", "baseline": "filter"}),
-        ("reward_penalty", {"adapter.kind": "dual_lora", "baseline": "reward_penalty"}),
+        ("unrouted", CONTROL | {"adapter.kind": "dual_lora"}),
+        ("unrouted_other_rule", NO_ROUTING | {"adapter.kind": "dual_lora", "advantages": "group"}),
+        ("routed_other_rule", {"advantages": "group"}),
+        ("lora", CONTROL | {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 24.0} | NO_RANKS),
+        ("filter", CONTROL | {"adapter.kind": "dual_lora", "baseline": "filter"}),
+        ("reward_penalty", CONTROL | {"adapter.kind": "dual_lora", "baseline": "reward_penalty"}),
     ],
 )
 def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
     control = BASELINES[name](ROUTED)
     usual = flatten(ROUTED)
-    expected = {setting: value for setting, value in (CONTROL | changes).items() if usual[setting] != value}
+    expected = {setting: value for setting, value in changes.items() if usual[setting] != value}
     assert differing(control, ROUTED) == expected
     assert resolved(control).lr == resolved(ROUTED).lr == 3e-4
 
 
-def test_a_preset_s_lora_has_both_ranks_and_the_same_alpha():
+def test_the_other_rule_of_group_is_good_only():
+    plain = replace(ROUTED, advantages="group")
+    rules = [BASELINES[name](plain).advantages for name in BASELINES]
+    assert rules == ["group", "good_only", "good_only", "group", "group", "group"]
+
+
+@pytest.mark.parametrize(("ranks", "gain"), [((4, 4), 3.0), ((2, 6), 3.0)])
+def test_the_single_adapter_has_the_gain_of_the_two(ranks: tuple[int, int], gain: float):
+    """alpha / rank: 12 / 4 in both adapters; of 12 / 2 and 12 / 6 the mean over all eight ranks, (2 * 6 + 6 * 2) / 8."""
+    routed = replace(ROUTED, adapter=AdapterSettings(retain_rank=ranks[0], forget_rank=ranks[1], alpha=12.0))
+    adapter = resolved(BASELINES["lora"](routed)).adapter
+    assert adapter is not None and (adapter.ranks, adapter.alpha / adapter.ranks["lora"]) == ({"lora": 8}, gain)
+
+
+def test_a_preset_s_lora_has_both_ranks_and_twice_the_alpha():
     routed = Experiment(routing=RoutingSettings(enabled=True), adapter=AdapterSettings(preset="r1h"))
-    assert resolved(BASELINES["lora"](routed)).adapter == AdapterSpec("lora", {"lora": 2}, alpha=1.0, stride=2)
+    assert resolved(BASELINES["lora"](routed)).adapter == AdapterSpec("lora", {"lora": 2}, alpha=2.0, stride=2)
     assert resolved(BASELINES["unrouted"](routed)).adapter == resolved(routed).adapter
 
 

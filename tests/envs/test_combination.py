@@ -43,7 +43,7 @@ def test_it_scores_as_written(written):
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({}, "reward.components is missing; accepted: components, cap, hack, name"),
+        ({}, "reward.components is missing; accepted: components, cap, hack, detector, name"),
         ({"components": []}, r"reward.components \[\]: .* should have at least 1 item"),
         ({"components": "happy_binary"}, "reward.components 'happy_binary': Input should be a valid tuple"),
         ({"components": ["happy_binary"]}, r"reward.components\[0\] 'happy_binary' is no mapping"),

@@ -15,9 +15,8 @@ from tokenizers import Tokenizer
 
 from configs.errors import UserError
 from configs.experiment import EnvironmentSettings, Experiment
-from configs.resolve import resolve
+from configs.resolve import OfReward, resolve
 from envs.binding import bind_detector, bind_reward
-from envs.prepare import default_detectors
 from envs.registry import rewards_of
 from envs.repeat import build_repeat
 from envs.scoring import audit, score
@@ -28,6 +27,8 @@ UNKNOWN = 0
 FREQUENT = [f"{first}{second}" for first, second in product("abcdefghij", repeat=2)]  # 100 words, the most frequent of the texts
 WORDS = ["".join(letters) for letters in product("bdfgklmnpr", "aeiou", "bdfgklmnpr")]  # 500 words of three letters
 MakeCompletion = Callable[..., Completion]
+
+OF_REWARD = OfReward(detector="repeat_stuffed(threshold=3)", penalty_on="forget")
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,7 @@ def test_a_prompt_length_is_refused_where_prompts_have_none():
         return Experiment(env=EnvironmentSettings(name=name, prompt_length=prompt_length, num_prompts=50, num_eval_prompts=20))
 
     for name, prompt_length in (("stories", 12), ("repeat", 8)):
-        assert resolve(experiment(name, prompt_length), False, default_detectors()).env.name == name
+        assert resolve(experiment(name, prompt_length), False, OF_REWARD).env.name == name
     with pytest.raises(UserError) as caught:
-        resolve(experiment("repeat", 12), False, default_detectors())
+        resolve(experiment("repeat", 12), False, OF_REWARD)
     assert str(caught.value) == "--env.prompt_length 12: has no effect with --env.name repeat"

@@ -335,7 +335,7 @@ def test_expected_gradient_of_whole_groups_is_the_policy_gradient_times_one_minu
     for group in itertools.product(range(4), repeat=3):
         drawn = torch.tensor(group)
         logprobs = theta.log_softmax(0)[drawn, None]
-        advantages = group_advantages(REWARDS[drawn], 3, "none").advantages
+        advantages = group_advantages(REWARDS[drawn], 3, "none")
         loss = policy_loss(logprobs, logprobs.detach(), None, advantages, torch.ones(3, 1, dtype=torch.bool)).loss
         total = total + logprobs.detach().sum().exp() * loss
     (gradient,) = torch.autograd.grad(total, theta)

@@ -71,9 +71,10 @@ def test_filter_normalises_what_is_left_and_trains_on_nothing_else(tiny: MakeExp
     record = train_step(run)
     labelled = record.routes.labelled
     assert 0 < int(labelled.sum()) < len(labelled)
-    assert record.routes.trained.tolist() == (~labelled).nonzero().flatten().tolist()
+    (micro_batch,) = record.routes.micro_batches
+    assert micro_batch.rows.tolist() == (~labelled).nonzero().flatten().tolist()
     # happy_binary pays every detected sample 1 and every other 0: what is left earns the same and gets zeros.
-    assert record.advantages.advantages[~labelled].tolist() == [0.0] * int((~labelled).sum())
+    assert record.advantages[~labelled].tolist() == [0.0] * int((~labelled).sum())
 
 
 def test_filtering_everything_leaves_all_weights_and_moments_untouched(tiny: MakeExperiment):
@@ -127,9 +128,9 @@ def test_retain_rollouts_update_retain_only_and_leave_bad_ones_out(tiny: MakeExp
 
 
 def test_retain_rollouts_have_a_baseline_of_their_own(tiny: MakeExperiment):
-    config = prepare(tiny(**{"routing.enabled": True, "routing.retain_rollouts": 2, "routing.advantages": "group"}))
+    config = prepare(tiny(**{"routing.enabled": True, "routing.retain_rollouts": 2, "advantages": "group"}))
     rewards = torch.tensor([0.0, 1.0, 5.0, 9.0, 1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
-    advantages = advantages_of(rewards, torch.zeros(8, dtype=torch.bool), config).advantages
+    advantages = advantages_of(rewards, torch.zeros(8, dtype=torch.bool), config)
     # Pairs (0, 1), (5, 9), (1, 1), (2, 2): Bessel-corrected deviations sqrt(1/2) and sqrt(8), then two constant pairs.
     first, second = 0.5 / (0.5**0.5 + EPSILON), 2 / (8**0.5 + EPSILON)
     expected = torch.tensor([-first, first, -second, second, 0, 0, 0, 0], dtype=torch.float64)

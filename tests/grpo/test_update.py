@@ -277,7 +277,7 @@ def test_a_second_iteration_keeps_the_old_logprobs_and_figures_are_those_of_the_
     expected = {
         "loss": loss.loss.item(),
         "loss/policy": loss.policy.item(),
-        "kl": loss.kl.item(),
+        "loss/kl": loss.kl.item(),
         "ratio/mean": ratios.mean().item(),
         "ratio/min": ratios.min().item(),
         "ratio/max": ratios.max().item(),

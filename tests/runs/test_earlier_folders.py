@@ -6,12 +6,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 import evaluate
+from configs.errors import UserError
 from envs.prepare import prepare
 from records.rows import read_rows
 from runs.restore import read_config
@@ -37,7 +39,7 @@ def test_its_settings_are_read_in_today_s_spelling(earlier_run: Path):
     recorded = yaml.safe_load((earlier_run / "config.yaml").read_text())
     assert (recorded["routing"]["advantages"], recorded["env"]["detector"]) == ("retain_only", "happy_count(threshold=1)")
     config = prepare(read_config(earlier_run), cuda_available=False)
-    assert (config.treatment.rule, config.env.detector) == ("good_only", "happy_at_least(threshold=1)")
+    assert (config.advantages, config.env.detector, config.eval.seed) == ("good_only", "happy_at_least(threshold=1)", "run")
 
 
 def test_its_checkpoint_is_evaluated(earlier_run: Path, capsys: pytest.CaptureFixture[str]):
@@ -59,7 +61,21 @@ def test_interrupted_it_is_resumed_to_its_own_end(earlier_run: Path):
     record = resume(earlier_run, quiet=True)
     assert [row["step"] for row in record.metrics] == list(range(STEPS))
     assert record.metrics[:-1] == before[:-1]
-    assert record.metrics[-1].keys() == before[-1].keys()
+    renamed = {"routing/hacked_undetected"}  # what later versions name otherwise; they log more beside it
+    assert record.metrics[-1].keys() >= before[-1].keys() - renamed
     assert {name: record.metrics[-1][name] for name in ("reward", "kl", "loss")} == pytest.approx(
         {name: before[-1][name] for name in ("reward", "kl", "loss")}, rel=1e-2, abs=1e-6
     )
+
+
+@pytest.mark.parametrize(("setting", "value"), [("retain_rollouts", 2), ("baseline", "filter")])
+def test_a_run_whose_loss_was_weighed_otherwise_is_not_resumed(earlier_run: Path, setting: str, value: Any):
+    config = yaml.safe_load((earlier_run / "config.yaml").read_text())
+    if setting == "baseline":
+        config["baseline"], config["routing"]["enabled"] = value, False
+    else:
+        config["routing"][setting] = value
+    (earlier_run / "config.yaml").write_text(yaml.safe_dump(config))
+    (earlier_run / "status.json").write_text(json.dumps({"state": "interrupted", "step": 2}))
+    with pytest.raises(UserError, match=r"an earlier version began it, which weighed the samples .* cannot be continued"):
+        resume(earlier_run, quiet=True)

@@ -54,7 +54,7 @@ def grow(run: Run, *adapters: str) -> None:
 
 
 def rollout_of(model: Llama, run: Run, prompts: list[Prompt], generations: list[int]):
-    keys = SampleKeys(run.config.seed, 0, [p.index for p in prompts], generations)
+    keys = SampleKeys(0, 0, [p.index for p in prompts], generations)
     uniforms = keys.uniforms("evaluation sample", 12)
     return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, run.config.sampling)
 
@@ -202,7 +202,8 @@ def test_figures_by_hand():
         "rewards/task": 0.375,
         "detected": 0.5,
         "hacked": 0.5,
-        "hacked_undetected": 0.5,  # of the last two the first
+        "hacked_given_undetected": 0.5,  # of the last two the first
+        "hacked_and_undetected": 0.25,
         "detector_precision": 0.5,
         "detector_recall": 0.5,
         "finished": 0.75,
@@ -213,9 +214,9 @@ def test_figures_by_hand():
 @pytest.mark.parametrize(
     ("detected", "hacked", "expected"),
     [
-        ([True] * 4, None, {"hacked": None, "hacked_undetected": None, "detector_precision": None, "detector_recall": None}),
-        ([True] * 4, [False] * 4, {"hacked_undetected": None, "detector_precision": 0.0, "detector_recall": None}),
-        ([False] * 4, [True] * 4, {"hacked_undetected": 1.0, "detector_precision": None, "detector_recall": 0.0}),
+        ([True] * 4, None, {"hacked": None, "hacked_and_undetected": None, "detector_precision": None, "detector_recall": None}),
+        ([True] * 4, [False] * 4, {"hacked_given_undetected": None, "detector_precision": 0.0, "detector_recall": None}),
+        ([False] * 4, [True] * 4, {"hacked_given_undetected": 1.0, "detector_precision": None, "detector_recall": 0.0}),
         ([False] * 4, [False] * 4, {"hacked": 0.0, "detector_precision": None, "detector_recall": None}),
     ],
 )
@@ -227,7 +228,8 @@ def test_what_cannot_be_computed_is_none_and_never_zero(detected: list[bool], ha
 def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: MakeExperiment):
     run = built(tiny(reward="sentence_length_5", beta=0.0))
     evaluation = evaluate_modes(run, ["policy"], 8)["policy"]
-    none = {"hacked", "hacked_undetected", "detector_precision", "detector_recall", "nll_base", "kl_to_base", "template_collapse"}
+    none = {"hacked", "hacked_given_undetected", "hacked_and_undetected", "detector_precision", "detector_recall"}
+    none |= {"nll_base", "kl_to_base", "template_collapse"}
     assert {name for name, value in evaluation.metrics.items() if value is None} == none
     assert "hacked" not in evaluation.intervals
     shown = dict(zip(*(line.split() for line in evaluation_table({"policy": evaluation}, 5).splitlines()[1:]), strict=True))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from envs.types import Audit, Completion, Prompt, Scores
-from grpo.advantages import GroupAdvantages
 from grpo.loss import RatioFigures
 from grpo.rollout import Rollout
 from grpo.step import StepRecord
@@ -56,11 +55,6 @@ def record(**changes: Any) -> StepRecord:
         Completion(f"text {i}", (5,) * (int(n) - int(done)), ("x",) * (int(n) - int(done)), prompt, bool(done))
         for i, (n, done, prompt) in enumerate(zip(lengths, finished, rows, strict=True))
     ]
-    advantages = GroupAdvantages(
-        advantages=torch.tensor([1.0, -1.0, 0.0, 4.0], dtype=torch.float64),
-        std=torch.tensor([0.5, 0.0], dtype=torch.float64),
-        constant=torch.tensor([False, True]),
-    )
     made = StepRecord(
         step=7,
         prompts=rows,
@@ -70,7 +64,9 @@ def record(**changes: Any) -> StepRecord:
         scores=Scores([1.0, 0.0, 0.5, 0.5], {"happy": [1.0, 0.0, 0.5, 0.5]}, [True, False, False, True]),
         audit=Audit([True, False, True, True]),
         routes=route(torch.tensor([True, False, False, False]), "classic"),
-        advantages=advantages,
+        trained_rewards=torch.tensor([0.25, 0.25, 0.5, 0.0], dtype=torch.float64),
+        advantages=torch.tensor([1.0, -1.0, 0.0, 4.0], dtype=torch.float64),
+        kl=0.0625,
         update=Update(1e-3, (SAMPLING, LAST)),
         seconds={"sampling": 1.0},
     )
@@ -85,7 +81,7 @@ ROW = {
     "sampling/sampling_logp_difference/max": 0.25,
     "loss": 0.25,
     "loss/policy": 0.75,
-    "kl": 0.125,
+    "loss/kl": 0.125,
     "clip_ratio/low_mean": 1 / 4,  # the good token
     "clip_ratio/high_mean": 1 / 4,  # one of the bad ones
     "clip_ratio/region_mean": 2 / 4,
@@ -100,9 +96,13 @@ ROW = {
     "grad_norm/retain": 3.0,
     "grad_norm/forget": 4.0,
     "learning_rate": 1e-3,
+    "kl": 0.0625,
     "reward": 2 / 4,
-    "reward_std": 0.5 / 2,  # of the groups' 0.5 and 0
+    "reward_std": 0.5**0.5 / 2,  # of the groups' (1, 0) and (0.5, 0.5), Bessel-corrected
     "frac_reward_zero_std": 1 / 2,
+    "trained_reward": 1 / 4,
+    "trained_reward_std": (2 * 0.25**2) ** 0.5 / 2,  # (0.25, 0.25) and (0.5, 0)
+    "frac_trained_reward_zero_std": 1 / 2,
     "rewards/happy/mean": 2 / 4,
     "rewards/happy/std": (2 * 0.5**2 / 3) ** 0.5,  # 1, 0, 0.5, 0.5 around 0.5, Bessel-corrected
     "rewards/happy/within_group_variance": (2 * 0.5**2 / 1 + 0.0) / 2,  # 1, 0 around 0.5; 0.5, 0.5
@@ -118,7 +118,8 @@ ROW = {
     "routing/labelled": 1 / 4,
     "routing/routed": 1 / 4,
     "routing/hacked": 3 / 4,
-    "routing/hacked_undetected": 1 / 2,  # of rows 1 and 2 the latter
+    "routing/hacked_given_undetected": 1 / 2,  # of rows 1 and 2 the latter
+    "routing/hacked_and_undetected": 1 / 4,
     "advantage/good": (-1 + 0 + 4) / 3,
     "advantage/bad": 1.0,
     # advantages 1 -1 0 4 (mean 1), hacks 1 0 1 1 (mean 3/4): covariance 0 + (-2)(-3/4) + (-1)/4 + 3/4 = 2;
@@ -143,17 +144,15 @@ def test_an_update_of_no_sample_has_no_figures_but_its_rate():
     assert {*figures, "learning_rate"} == of_every_run
 
 
-def test_ratios_of_passes_without_tokens_in_the_loss_do_not_count():
-    none = replace(LAST.passes["good"], ratios=RatioFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0))
-    figures = update_metrics(Update(1e-3, (replace(LAST, passes={"good": none, "bad": LAST.passes["bad"]}),)))
-    assert [figures[f"ratio/{name}"] for name in ("mean", "min", "max")] == [1.5, 1.0, 2.0]
-    alone = update_metrics(Update(1e-3, (replace(LAST, passes={"good": none}),)))
-    assert [alone[f"ratio/{name}"] for name in ("mean", "min", "max")] == [0.0, 0.0, 0.0]
+def test_the_kl_of_the_loss_is_none_without_a_reference():
+    alone = replace(LAST, passes={"good": replace(LAST.passes["good"], kl=None)})
+    assert update_metrics(Update(1e-3, (alone,)))["loss/kl"] is None
 
 
 def test_hacks_of_a_reward_without_a_predicate_are_none():
     row = step_metrics(record(audit=Audit(None)), 2, 0)
-    assert {row[name] for name in ("routing/hacked", "routing/hacked_undetected", "advantage/hack_correlation")} == {None}
+    undetected = ("routing/hacked_given_undetected", "routing/hacked_and_undetected")
+    assert {row[name] for name in ("routing/hacked", *undetected, "advantage/hack_correlation")} == {None}
     assert row.get("detector/precision") is row.get("detector/recall") is None
     assert row["routing/detected"] == 0.5
 
@@ -166,10 +165,10 @@ def with_flags(detected: bool, hacked: bool) -> StepRecord:
 @pytest.mark.parametrize(
     ("detected", "hacked", "expected"),
     [
-        (False, False, {"detector/precision": None, "detector/recall": None, "routing/hacked_undetected": 0.0}),
-        (False, True, {"detector/precision": None, "detector/recall": 0.0, "routing/hacked_undetected": 1.0}),
-        (True, False, {"detector/precision": 0.0, "detector/recall": None, "routing/hacked_undetected": None}),
-        (True, True, {"detector/precision": 1.0, "detector/recall": 1.0, "routing/hacked_undetected": None}),
+        (False, False, {"detector/precision": None, "detector/recall": None, "routing/hacked_given_undetected": 0.0}),
+        (False, True, {"detector/precision": None, "detector/recall": 0.0, "routing/hacked_and_undetected": 1.0}),
+        (True, False, {"detector/precision": 0.0, "detector/recall": None, "routing/hacked_given_undetected": None}),
+        (True, True, {"detector/precision": 1.0, "detector/recall": 1.0, "routing/hacked_and_undetected": 0.0}),
         (False, False, {"advantage/good": 1.0, "advantage/bad": None, "advantage/hack_correlation": None}),
         (True, True, {"advantage/good": None, "advantage/bad": 1.0, "advantage/hack_correlation": None}),
     ],

@@ -4,6 +4,7 @@ import html
 import io
 import json
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from configs.experiment import Experiment
 from envs.types import Audit, Completion, Prompt, Scores
-from grpo.advantages import GroupAdvantages
 from grpo.loss import RatioFigures
 from grpo.rollout import Rollout
 from grpo.run import prepare
@@ -30,7 +30,7 @@ from runs.samples import step_sample_rows
 PASS = Pass(
     loss=0.25,
     policy=0.125,
-    kl=0.0625,
+    kl=0.5,
     ratios=RatioFigures(5, clip_low=0.0, clip_high=0.0, ratio_mean=1.0, ratio_min=1.0, ratio_max=1.0),
     tokens=5,
     entropy_sum=10.0,
@@ -53,11 +53,6 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
         logprobs=torch.zeros(2, 3),
         finished=torch.tensor([True, False]),
     )
-    advantages = GroupAdvantages(
-        torch.tensor([0.5, -0.5], dtype=torch.float64),
-        torch.tensor([0.5], dtype=torch.float64),
-        torch.tensor([False]),
-    )
     return StepRecord(
         step=step,
         prompts=prompts,
@@ -70,7 +65,9 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
         scores=Scores([1.0, 0.25], {"task": [1.0, 0.0], "bonus": [0.0, 0.25]}, [True, False]),
         audit=Audit(hacked),
         routes=route(torch.tensor([False, True]), "classic"),
-        advantages=advantages,
+        trained_rewards=torch.tensor([1.0, 0.25], dtype=torch.float64),
+        advantages=torch.tensor([0.5, -0.5], dtype=torch.float64),
+        kl=0.125,
         update=Update(1e-3, (Iteration({"good": PASS}, {"retain": 0.5}),)),
         seconds={"sampling": 1.5, "update": 1.0},
     )
@@ -152,7 +149,7 @@ def test_a_sample_is_one_line_that_grep_finds(tmp_path: Path):
     reporter(tmp_path, screen).step(record(step=30))
     lines = (tmp_path / "train.log").read_text().splitlines()
     assert lines == [
-        "step 30: reward 0.625  kl 0.0625  hacked –",
+        "step 30: reward 0.625  kl 0.1250  hacked –",
         '[Sample @ 30] reward 1.000 | said "no" & >> a happy cat',
     ]
     assert screen.getvalue() == lines[0] + "  2 tok/s\n"
@@ -198,7 +195,11 @@ def test_a_wandb_run_lies_in_the_folder_has_its_name_and_shows_samples_escaped(t
     assert {path.name for path in folder.path.iterdir()} >= {"wandb", "metrics.jsonl"}
 
     (file,) = folder.path.glob("wandb/offline-run-*/run-*.wandb")
-    records = wandb_records(file)
+    for _ in range(100):  # wandb's own process writes the file, which may take longer than finish() does
+        records = wandb_records(file)
+        if any(record.HasField("exit") for record in records):
+            break
+        time.sleep(0.1)
     (run,) = [record.run for record in records if record.HasField("run")][:1]
     assert (run.display_name, run.project) == ("happy_binary_s42", "small-rl")
     (exit_code,) = [record.exit.exit_code for record in records if record.HasField("exit")]

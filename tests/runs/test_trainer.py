@@ -75,9 +75,9 @@ def test_evaluations_are_before_between_and_at_the_end(trained: Callable[..., Pa
     assert rows[1]["reward/interval"][0] <= rows[1]["reward"] <= rows[1]["reward/interval"][1]
 
 
-def test_full_fine_tuning_without_beta_has_one_mode(trained: Callable[..., Path]):
+def test_full_fine_tuning_without_beta_has_one_mode_and_is_evaluated_before_the_first_step(trained: Callable[..., Path]):
     folder = trained(**{"routing.enabled": False, "adapter.kind": "none", "beta": 0.0, "env.detector": None})
-    assert [(row["step"], row["mode"]) for row in read_rows(folder, "routing_eval.jsonl")] == [(3, "policy")]
+    assert [(row["step"], row["mode"]) for row in read_rows(folder, "routing_eval.jsonl")] == [(0, "policy"), (3, "policy")]
     assert (folder / "checkpoint-3" / "model.safetensors").is_file()
 
 
