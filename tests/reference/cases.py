@@ -31,15 +31,17 @@ FILTER = {**UNROUTED, "baseline": "filter"}
 PENALTY = {**UNROUTED, "baseline": "reward_penalty", "reward_penalty": 0.5}
 ELIGIBLE = {"env.eligible_fraction": 0.5}
 LABELS = {"labels.fraction": 0.5, "labels.noise": 0.3}
+OTHER_SEED = {"seed": 0}  # where the usual one happens not to draw what `test_engine.py` wants to see
 FEW_PROMPTS = {"env.num_prompts": 4}  # the third step begins a second pass over them
 
 CASES: dict[str, Settings] = {
-    "classic": CLASSIC,
+    "classic": {**CLASSIC, **OTHER_SEED},
     "classic, mode none": {**CLASSIC, "routing.mode": "none", **LABELS},
     "classic, group, partial labels, dapo": {**CLASSIC, **LABELS, "advantages": "group", "grpo.loss_type": "dapo"},
     "classic, balanced, eligibility, batch scale, dr_grpo, k1": {
         **CLASSIC,
         **ELIGIBLE,
+        **OTHER_SEED,
         "advantages": "balanced",
         "grpo.scale_rewards": "batch",
         "grpo.max_grad_norm": 0.1,
@@ -55,6 +57,7 @@ CASES: dict[str, Settings] = {
     },
     "exclusive, unequal ranks, stride 2, batch scale": {
         **EXCLUSIVE,
+        **OTHER_SEED,
         "adapter.retain_rank": 3,
         "adapter.forget_rank": 5,
         "adapter.stride": 2,
@@ -71,9 +74,9 @@ CASES: dict[str, Settings] = {
         "grpo.epsilon_low": 0.02,
         "grpo.epsilon_high": 0.05,
     },
-    "exclusive, truncated left out": {**EXCLUSIVE, "grpo.mask_truncated": True, "labels.fraction": 0.3},
+    "exclusive, truncated left out": {**EXCLUSIVE, "grpo.mask_truncated": True, "labels.fraction": 0.3, "seed": 36},
     "unrouted, temperature, warmup": {**UNROUTED, **FEW_PROMPTS, "sampling.temperature": 0.7, "grpo.warmup_steps": 2},
-    "unrouted, good_only": {**UNROUTED, "advantages": "good_only"},
+    "unrouted, good_only": {**UNROUTED, **OTHER_SEED, "advantages": "good_only"},
     "lora, three iterations, k2, truncated left out, dapo": {
         "lora_rank": 3,
         "grpo.num_iterations": 3,
@@ -85,7 +88,7 @@ CASES: dict[str, Settings] = {
     },
     "full": {"grpo.kl_corrected": True, "sampling.temperature": 1.2},
     "full, beta 0, two iterations, truncated left out, dr_grpo": {
-        "seed": 0,  # the third step has no finished sample
+        **OTHER_SEED,  # its third step has no finished sample
         "beta": 0.0,
         "grpo.num_iterations": 2,
         "grpo.epsilon_low": 0.02,
@@ -103,7 +106,13 @@ CASES: dict[str, Settings] = {
         "grpo.kl_estimator": "k2",
         "grpo.kl_corrected": True,
     },
-    "penalty on forget, eligibility, balanced": {**PENALTY, **ELIGIBLE, "reward_penalty_on": "forget", "advantages": "balanced"},
+    "penalty on forget, eligibility, balanced": {
+        **PENALTY,
+        **ELIGIBLE,
+        **OTHER_SEED,
+        "reward_penalty_on": "forget",
+        "advantages": "balanced",
+    },
 }
 
 # Adapters that in some step have nothing to learn from, after they have learnt: no bad sample, or none that is not left out.

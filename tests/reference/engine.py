@@ -17,7 +17,7 @@ from grpo.run import Run
 from models.llama import LlamaConfig
 from tests.reference.advantages import advantages_of
 from tests.reference.llama import Scales, Weights, logits
-from tests.reference.loss import denominator, sample_loss
+from tests.reference.loss import denominator, kl_estimate, sample_loss
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Sample:
     forget_part: float
     detected: bool
     labelled: bool
-    reward: float  # after the cap and the penalty
+    earned: float  # after the cap
+    reward: float  # and the penalty
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Trace:
 
     samples: list[Sample]
     advantages: list[float]
+    kl: float | None  # of the policy that sampled to the reference, nats a token
     norms: list[dict[str, float]] = field(default_factory=list)  # by iteration and adapter that learnt, before clipping
     ratios: list[tuple[float, float]] = field(default_factory=list)  # and advantages, of every token in the loss
 
@@ -82,7 +84,16 @@ def model_of(run: Run) -> Model:
         adapter = name.rpartition(".")[2] if ".A." in name or ".B." in name else "policy"
         if parameter.requires_grad:
             learners.setdefault(adapter, []).append(plain)
+    assert {name.rpartition(".A.")[0] for name in weights if ".A." in name} == adapted_layers(run), "adapters elsewhere"
     return Model(weights, {name: weight.detach().clone() for name, weight in weights.items()}, learners)
+
+
+def adapted_layers(run: Run) -> set[str]:
+    """All linear layers of every `stride`-th layer of the decoder."""
+    adapter = run.config.adapter
+    linears = [f"self_attn.{x}_proj" for x in "qkvo"] + [f"mlp.{x}_proj" for x in ("gate", "up", "down")]
+    layers = range(0, run.policy.config.num_hidden_layers, adapter.stride) if adapter else ()
+    return {f"model.layers.{i}.{linear}" for i in layers for linear in linears}
 
 
 def train_step(run: Run, model: Model) -> Trace:
@@ -93,8 +104,8 @@ def train_step(run: Run, model: Model) -> Trace:
         for prompt in prompts_of(run, model.step)
         for generation in range(config.num_generations)
     ]
-    trace = Trace(samples, advantages_of(samples, config, rule_of(config)))
     references = [reference_logprobs(run, model, sample) for sample in samples]
+    trace = Trace(samples, advantages_of(samples, config, rule_of(config)), mean_kl(samples, references, config))
     for _ in range(config.grpo.num_iterations):
         gradients = routed_gradients(run, model, trace, references)
         trace.norms.append({name: norm_of(gradient) for name, gradient in gradients.items()})
@@ -143,9 +154,9 @@ def draw(run: Run, model: Model, prompt: Prompt, generation: int) -> Sample:
         labelled = keys.uniforms("labels").item() < config.labels.fraction
     else:
         labelled = keys.uniforms("label noise").item() < config.labels.noise
-    reward = reward_of(run, retain_part, forget_part if eligible else 0.0, labelled)
+    earned, reward = (reward_of(run, retain_part, forget_part if eligible else 0.0, bad) for bad in (False, labelled))
     return Sample(
-        prompt, retain_rollout, tokens, logprobs, finished, eligible, retain_part, forget_part, detected, labelled, reward
+        prompt, retain_rollout, tokens, logprobs, finished, eligible, retain_part, forget_part, detected, labelled, earned, reward
     )
 
 
@@ -199,6 +210,15 @@ def token_logprobs(run: Run, weights: Weights, scales: Scales, sample: Sample) -
 def reference_logprobs(run: Run, model: Model, sample: Sample) -> list[float] | None:
     """Under the weights before training, without adapters."""
     return [x.item() for x in token_logprobs(run, model.first, {}, sample)] if run.config.beta else None
+
+
+def mean_kl(samples: list[Sample], references: list[list[float] | None], config: ResolvedExperiment) -> float | None:
+    """Over all sampled tokens, whether their samples are in the loss or not."""
+    pairs: list[tuple[float, float]] = []
+    for sample, known in zip(samples, references, strict=True):
+        pairs += [] if known is None else zip(sample.logprobs, known, strict=True)
+    estimates = [kl_estimate(policy - reference, config.grpo.kl_estimator) for policy, reference in pairs]
+    return sum(estimates) / len(estimates) if estimates else None
 
 
 def learners_of(mode: str, sample: Sample, adapters: set[str]) -> set[str]:

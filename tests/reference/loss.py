@@ -39,7 +39,7 @@ def sample_loss(
     return total / (len(logprobs) if config.grpo.loss_type == "grpo" else 1) / whole
 
 
-def kl_estimate(difference: Tensor, estimator: str) -> Tensor:
+def kl_estimate(difference: Any, estimator: str) -> Any:
     """Of log policy - log reference, after http://joschu.net/blog/kl-approx.html."""
     if estimator == "k1":
         return difference

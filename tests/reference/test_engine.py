@@ -2,10 +2,6 @@
 the same weights to 1e-10, in float64. Each case is also looked at for what it is there to show.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import zip_longest
-
 import pytest
 import torch
 
@@ -13,35 +9,13 @@ from configs.experiment import Experiment
 from configs.resolve import flatten
 from grpo.advantages import RULES, SCALES
 from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
-from grpo.run import Run, build_run, prepare
-from grpo.step import StepRecord, train_step
+from grpo.run import Run
 from routing.modes import ROUTING_MODES
 from tests.reference import engine
-from tests.reference.cases import ALWAYS, CASES, LEFT_ALONE, Settings
+from tests.reference.cases import ALWAYS, CASES, LEFT_ALONE
+from tests.reference.comparison import MakeExperiment, experiment_of, float64_run, step_of_both
 
-MakeExperiment = Callable[..., Experiment]
 STEPS = 3
-
-
-def experiment_of(tiny: MakeExperiment, settings: Settings) -> Experiment:
-    return tiny(**(ALWAYS | settings))
-
-
-def float64_run(experiment: Experiment) -> Run:
-    """A run whose adapters do something from the first, and whose prompts differ in length."""
-    run = build_run(prepare(experiment))
-    run.policy.double()
-    if run.reference is not None:
-        run.reference.double()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in run.policy.named_parameters():
-            if ".B." in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float64) * 0.05)
-    prompts = run.environment.train_prompts
-    cut = tuple(replace(prompt, token_ids=prompt.token_ids[: 2 + i % 4]) for i, prompt in enumerate(prompts))
-    run.environment = replace(run.environment, train_prompts=cut)
-    return run
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -49,38 +23,10 @@ def test_three_steps_are_those_of_the_plain_engine(tiny: MakeExperiment, name: s
     run = float64_run(experiment_of(tiny, CASES[name]))
     assert engine.rule_of(run.config) == CASES[name].get("advantages", engine.rule_of(run.config))
     model = engine.model_of(run)
-    traces = []
-    for _ in range(STEPS):
-        record = train_step(run)
-        traces.append(engine.train_step(run, model))
-        compare_before_learning(record, traces[-1])
-        compare_gradients(record, traces[-1])
-        differences = {
-            name: float((weight - model.weights[engine.plain_name(name)]).detach().abs().max())
-            for name, weight in run.policy.named_parameters()
-        }
-        assert {name: difference for name, difference in differences.items() if not difference <= 1e-10} == {}
+    traces = [step_of_both(run, model) for _ in range(STEPS)]
     missing = [claim for claim, holds in claims(run, model, traces).items() if not holds]
     assert missing == []
     assert left_alone(traces) == LEFT_ALONE.get(name, set())
-
-
-def compare_before_learning(record: StepRecord, trace: engine.Trace) -> None:
-    rollout, samples = record.rollout, trace.samples
-    tokens = [ids[mask].tolist() for ids, mask in zip(rollout.completion_ids, rollout.mask, strict=True)]
-    assert tokens == [sample.tokens for sample in samples]
-    assert record.eligible == [sample.eligible for sample in samples]
-    assert record.scores.detected == [sample.detected for sample in samples]
-    assert record.routes.labelled.tolist() == [sample.labelled for sample in samples]
-    assert record.advantages.tolist() == pytest.approx(trace.advantages, rel=0, abs=1e-12)
-
-
-def compare_gradients(record: StepRecord, trace: engine.Trace) -> None:
-    """Adam hardly sees how long a gradient is, and clipping makes many equally long. So their lengths are compared, too."""
-    for iteration, expected in zip_longest(record.update.iterations, trace.norms, fillvalue=None):
-        lengths, plain = iteration.grad_norms if iteration else {}, expected or {}
-        for name in {*lengths, *plain}:
-            assert lengths.get(name, 0.0) == pytest.approx(plain.get(name, 0.0), rel=1e-10, abs=1e-13), (record.step, name)
 
 
 def claims(run: Run, model: engine.Model, traces: list[engine.Trace]) -> dict[str, bool]:
@@ -102,6 +48,9 @@ def claims(run: Run, model: engine.Model, traces: list[engine.Trace]) -> dict[st
         ),
         "clipped gradients": max(norms) > config.grpo.max_grad_norm,
         "gradients that are not rounding errors": all(norm == 0 or norm > 1e-6 for norm in norms),
+        "good samples that differ, beside a bad one": engine.rule_of(config) == "group"
+        or config.treatment.retain_rollouts > 0  # groups of two
+        or any(is_mixed(group) for trace in traces for group in groups_of(trace, config.num_generations)),
         "a detected sample that is not labelled": config.labels.fraction == 1
         or any(sample.detected and not sample.labelled for sample in samples),
         "an undetected sample that is labelled": config.labels.noise == 0
@@ -117,6 +66,17 @@ def claims(run: Run, model: engine.Model, traces: list[engine.Trace]) -> dict[st
         "a penalized sample that is paid": config.treatment.penalty == 0
         or any(sample.labelled and sample.reward > 0 for sample in samples),
     }
+
+
+def groups_of(trace: engine.Trace, size: int) -> list[list[engine.Sample]]:
+    """What is compared with one another: retain rollouts have groups of their own."""
+    groups = [trace.samples[start : start + size] for start in range(0, len(trace.samples), size)]
+    return [[sample for sample in group if sample.retain_rollout is side] for group in groups for side in (False, True)]
+
+
+def is_mixed(group: list[engine.Sample]) -> bool:
+    """Whether it matters that good samples are compared with good ones alone."""
+    return len({sample.reward for sample in group if not sample.labelled}) > 1 and any(sample.labelled for sample in group)
 
 
 def left_alone(traces: list[engine.Trace]) -> set[str]:

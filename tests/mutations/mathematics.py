@@ -1,0 +1,112 @@
+"""Changes of functions of numbers: advantages, loss, labels, draws, scores, masks."""
+
+from tests.mutations.change import Change, case, changes_of, setting
+
+MATHEMATICS = [
+    Change(
+        "no-good-sample-divided-by-0",
+        "grpo/advantages.py",
+        "/ count.clamp(min=1))",
+        "/ count)",
+        ("tests/grpo/test_routed_advantages.py",),
+        equivalent="0 / 0 is not chosen by the `where` behind it, and nothing is differentiated",
+    ),
+    *changes_of(
+        "grpo/advantages.py",
+        "tests/grpo/test_routed_advantages.py",
+        ("advantage-epsilon", "EPSILON = 1e-4", "EPSILON = 1e-6", "tests/grpo/test_advantages.py"),
+        ("good-std-without-bessel", "(good.sum(1, keepdim=True) - 1).clamp", "good.sum(1, keepdim=True).clamp"),
+        ("bad-against-good", ".where(good, whole_group(rewards, good, std, divide))", ".where(good, divide(centred, std))"),
+        ("balanced-on-group-mean", "divide(rewards - good_mean(rewards, good), std)", "whole_group(rewards, good, std, divide)"),
+        ("rule-of-good-only", '{"good_only": good_only', '{"good_only": balanced'),
+        (
+            "batch-scale-by-group",
+            "rewards.flatten().std() + EPSILON",
+            "rewards.std(1, keepdim=True) + EPSILON",
+            "tests/grpo/test_advantages.py",
+        ),
+        ("std-without-bessel", "grouped.std(1).masked_fill", "grouped.std(1, correction=0).masked_fill"),
+        ("penalty-without-floor", "rewards.clamp(0, penalty)", "penalty"),
+        ("penalty-raises-debts", "rewards.clamp(0, penalty)", "rewards.clamp(max=penalty)"),
+    ),
+    *changes_of(
+        "grpo/loss.py",
+        "tests/grpo/test_loss.py",
+        ("clip-bounds-swapped", "clamp(1 - epsilon_low, 1 + epsilon_high)", "clamp(1 - epsilon_high, 1 + epsilon_low)"),
+        ("clip-of-the-better", "torch.where(bound < unclipped, bound", "torch.where(bound > unclipped, bound"),
+        (
+            "kl-ratio-detached",
+            "(logprobs - old_logprobs).exp() * estimate",
+            "(logprobs - old_logprobs).exp().detach() * estimate",
+        ),
+        ("beta-ignored", "policy_part + beta * kl_part", "policy_part + kl_part"),
+        ("token-mean-ignored", "if sequence_means:", "if False:"),
+        ("clip-share-of-any-sign", "((ratio < 1 - epsilon_low) & (advantage < 0))", "(ratio < 1 - epsilon_low)"),
+    ),
+    *changes_of(
+        "grpo/loss_terms.py",
+        "tests/grpo/test_loss.py",
+        ("k2-not-halved", "d.square() / 2", "d.square()"),
+        ("k3-reversed", "(-d).expm1() + d", "d.expm1() - d"),
+        ("dr-grpo-by-longest", "float(len(mask) * length)", "float(mask.numel())"),
+        ("dapo-by-rows", "float(mask.sum())", "float(len(mask))"),
+    ),
+    *changes_of(
+        "grpo/labels.py",
+        "tests/grpo/test_labels.py",
+        ("noise-on-detected", "torch.where(detected.cpu(), known, mistaken)", "(detected.cpu() & known | mistaken)"),
+        ("fraction-on-all", "torch.where(detected.cpu(), known, mistaken)", "known"),
+        ("eligibility-drawn-with-labels", 'uniforms("eligibility")', 'uniforms("labels")'),
+    ),
+    *changes_of(
+        "grpo/randomness.py",
+        "tests/grpo/test_randomness.py",
+        ("draws-without-step", "generator(self.seed, purpose, self.step, *pair)", "generator(self.seed, purpose, *pair)"),
+        ("draws-without-purpose", "[str(seed), purpose, *map", "[str(seed), *map"),
+        ("generations-by-prompt", "list(range(group_size)) * len(prompts)", "[0] * (group_size * len(prompts))"),
+    ),
+    *changes_of(
+        "envs/scoring.py",
+        "tests/envs/test_scoring.py",
+        ("scale-ignored", "parts[name].scale * value", "value"),
+        ("cap-on-forget-alone", 'min(paid["retain"] + forget, math', 'paid["retain"] + min(forget, math'),
+        ("eligibility-ignored", "if each else 0.0", "if True else 0.0"),
+        (
+            "forget-below-zero",
+            'min(penalty, max(paid["forget"], 0.0))',
+            "penalty",
+            case("penalty on forget, eligibility, balanced"),
+        ),
+        ("penalty-off-the-cap", "- min(penalty, max", "- min(penalty / 2, max", setting("reward_penalty")),
+    ),
+    *changes_of(
+        "routing/modes.py",
+        "tests/routing/test_router.py",
+        (
+            "classic-good-teaches-retain-alone",
+            '"classic": {GOOD: frozenset({RETAIN, FORGET})',
+            '"classic": {GOOD: frozenset({RETAIN})',
+        ),
+        (
+            "exclusive-good-teaches-both",
+            '"exclusive": {GOOD: frozenset({RETAIN})',
+            '"exclusive": {GOOD: frozenset({RETAIN, FORGET})',
+        ),
+        ("filter-trains-on-bad", "BAD: frozenset()}", "BAD: None}"),
+        ("retain-only-at-half", "RETAIN_ONLY: {RETAIN: 1.0,", "RETAIN_ONLY: {RETAIN: 0.5,", "tests/runs/test_evaluation.py"),
+    ),
+    *changes_of(
+        "routing/router.py",
+        "tests/routing/test_router.py",
+        ("bad-retain-rollouts-trained", "(~labelled & ablated).nonzero", "ablated.nonzero"),
+        ("retain-rollouts-teach-all", "frozenset({RETAIN}), RETAIN_SCALES)", "None, RETAIN_SCALES)"),
+        ("zero-gradients-left", "parameter.grad = None", "pass"),
+        ("masks-missing", "if name not in learning for", "if name in () for"),
+    ),
+    *changes_of(
+        "routing/adapters.py",
+        "tests/routing/test_adapters.py",
+        ("gain-by-root-of-rank", "name: alpha / rank for", "name: alpha / math.sqrt(rank) for"),
+        ("stride-from-the-second", "layers[:: spec.stride]", "layers[spec.stride - 1 :: spec.stride]"),
+    ),
+]

@@ -1,0 +1,173 @@
+"""What a setting does, against numbers counted by hand: prompts, rewards and evaluations, which the plain engine takes over."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from configs.errors import UserError
+from envs.types import Completion
+from grpo.randomness import SampleKeys
+from grpo.run import Run, build_run, prepare
+from grpo.step import train_step
+from models.llama import Llama
+from models.loading import save_pretrained
+from models.nursery import generator
+from records.rows import read_rows
+from runs.evaluation import evaluate_modes
+from runs.reevaluation import sample_differently
+from runs.trainer import train
+from tests.helpers import randomize, tiny_config
+from tests.reference import engine
+from tests.reference.comparison import MakeExperiment
+
+
+def built(make: MakeExperiment, **settings: Any) -> Run:
+    return build_run(prepare(make(**settings)))
+
+
+def times_happy(completions: list[Completion]) -> list[int]:
+    return [completion.text.lower().count("happy") for completion in completions]
+
+
+# What is said and what it is worth
+
+
+def reward(make: MakeExperiment, name: str, _: Path) -> None:
+    record = train_step(built(make, **{name: "happy_count(cap=2)"}, batch_size=16))
+    times = times_happy(record.completions)
+    assert {0, 1, 2} <= set(times)
+    assert record.scores.rewards == record.trained_rewards.tolist() == [min(each, 2) / 2 for each in times]
+
+
+def detector(make: MakeExperiment, name: str, _: Path) -> None:
+    record = train_step(built(make, **{name: "happy_at_least(threshold=2)", "routing.enabled": True}, batch_size=16))
+    times = times_happy(record.completions)
+    assert {1, 2} <= set(times)
+    assert record.routes.routed.tolist() == [each >= 2 for each in times]
+
+
+def model(make: MakeExperiment, name: str, folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(generator.DATA / "tokenizer.json"))
+    other = randomize(Llama(tiny_config(vocab_size=tokenizer.get_vocab_size())), seed=3)
+    save_pretrained(other, tokenizer, folder / "other")
+    policy = build_run(prepare(make(**{name: str(folder / "other")}))).policy
+    assert all(torch.equal(weight, other.state_dict()[key]) for key, weight in policy.state_dict().items())
+
+
+# Prompts
+
+
+def prompts(make: MakeExperiment, _name: str, _: Path) -> None:
+    settings = {"env.prompt_length": 5, "env.num_prompts": 9, "env.num_eval_prompts": 7}
+    run = built(make, **settings)
+    first, held_out = (beginnings(run, generator.stories(split)) for split in ("train", "test"))
+    train_prompts = [*dict.fromkeys(first)][:9]
+    assert [prompt.token_ids for prompt in run.environment.train_prompts] == train_prompts
+    new = [ids for ids in dict.fromkeys(held_out) if ids not in train_prompts]
+    assert [prompt.token_ids for prompt in run.environment.eval_prompts] == new[:7]
+    drawn = [prompt.token_ids for _ in range(4) for prompt in train_step(run).prompts]
+    assert len(set(drawn)) == 8 and set(drawn) <= set(train_prompts)  # 2 a step, so 8 of the 9 in a pass
+
+
+def beginnings(run: Run, texts: Any, length: int = 5) -> list[tuple[int, ...]]:
+    return [tuple(run.tokenizer.encode(text, add_special_tokens=False).ids[:length]) for text in texts]
+
+
+def dataset_and_column(make: MakeExperiment, _name: str, folder: Path) -> None:
+    texts = {split: [*generator.stories(split)][-12:] for split in ("train", "test")}
+    (folder / "tales").mkdir()
+    for split, stories in texts.items():
+        rows = [{"story": "not this one", "tale": story} for story in stories]
+        (folder / "tales" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = built(make, dataset=str(folder / "tales"), text_column="tale")
+    told = {*beginnings(run, texts["train"], 8)}
+    assert {prompt.token_ids for prompt in run.environment.train_prompts} == told
+    assert {prompt.token_ids for prompt in run.environment.eval_prompts} == {*beginnings(run, texts["test"], 8)} - told
+
+
+def environment(make: MakeExperiment, name: str, _: Path) -> None:
+    run = built(make, **{name: "repeat", "reward": "repeat_words", "env.num_prompts": 8, "env.num_eval_prompts": 4})
+    said = [prompt.text for prompt in run.environment.train_prompts]
+    assert len(said) == 8 and all(text.startswith("tell a story with the words ") for text in said)
+
+
+# Adapters
+
+
+def preset(make: MakeExperiment, name: str, _: Path) -> None:
+    spelt_out = {"adapter.retain_rank": 1, "adapter.forget_rank": 1, "adapter.alpha": 1.0, "adapter.stride": 2}
+    runs = [built(make, **{"routing.enabled": True}, **settings) for settings in ({name: "r1h"}, spelt_out)]
+    for run in runs:
+        train_step(run)
+    one, other = (run.policy.state_dict() for run in runs)
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert sum("A.retain" in key for key in one) == 7  # of the first of two layers
+    assert {one[key].shape[0] for key in one if ".A." in key} == {1}
+
+
+# Evaluation and what is written
+
+
+def truncated_sampling(make: MakeExperiment, name: str, _: Path) -> None:
+    """Refused in training; in an evaluation the tokens left are those that a loop keeps."""
+    value = {"sampling.top_k": 2, "sampling.top_p": 0.3}[name]
+    with pytest.raises(UserError, match=f"--{name} {value}: must be"):
+        prepare(make(**{name: value}))
+    run = built(make)
+    sample_differently(run, None, **({"top_k": 0, "top_p": 1.0} | {name.partition(".")[2]: value}))
+    (evaluation,) = evaluate_modes(run, ["policy"], 4).values()
+    assert evaluation.metrics["kl_to_base"] is None
+    weights = {key: weight.detach() for key, weight in run.policy.named_parameters()}
+    for completion in evaluation.completions:
+        read = [*completion.prompt.token_ids]
+        for token in completion.token_ids:
+            logits = engine.logits(run.policy.config, weights, {}, read, len(read) - 1)[0]
+            probabilities = logits.softmax(0).sort(descending=True)
+            likelier = probabilities.indices.tolist().index(token)
+            assert likelier < 2 if name == "sampling.top_k" else float(probabilities.values[:likelier].sum()) < 0.3 + 1e-6
+            read.append(token)
+
+
+def evaluation_seed(make: MakeExperiment, name: str, _: Path) -> None:
+    """The draws are those of the keys of that seed, whatever the run's."""
+    said = {(seed, own): said_in_evaluation(make, **{name: seed}, seed=own) for seed, own in ((5, 1), (5, 2), ("run", 5), (6, 1))}
+    assert said[5, 1] == said[5, 2] == said["run", 5] != said[6, 1]
+
+
+def said_in_evaluation(make: MakeExperiment, **settings: Any) -> list[tuple[int, ...]]:
+    run = built(make, **settings)
+    asked = run.config.seed if run.config.eval.seed == "run" else run.config.eval.seed
+    run.policy.double()
+    (evaluation,) = evaluate_modes(run, ["policy"], 6).values()
+    weights = {key: weight.detach() for key, weight in run.policy.named_parameters()}
+    for completion in evaluation.completions:
+        uniforms = SampleKeys(asked, 0, [completion.prompt.index], [0]).uniforms("evaluation sample", 12)[0].tolist()
+        tokens, _ = engine.sample_tokens(run.policy.config, weights, {}, completion.prompt, uniforms, 1.0)
+        assert completion.token_ids == tuple(tokens[: len(tokens) - completion.finished])
+    return [completion.token_ids for completion in evaluation.completions]
+
+
+def what_a_run_writes(make: MakeExperiment, _name: str, _: Path) -> None:
+    settings = {
+        "max_steps": 5,
+        "eval_every": 2,
+        "save_steps": 3,
+        "logging_steps": 4,
+        "eval.num_prompts": 6,
+        "eval.final_samples": 9,
+    }
+    folder = train(make(**settings), quiet=True).folder
+    rows = [(row["step"], row["mode"], row["samples"]) for row in read_rows(folder, "routing_eval.jsonl")]
+    between = [(step, mode, 6) for step in (2, 4) for mode in ("policy", "base")]
+    assert rows == [(0, "base", 6), *between, (5, "policy", 9), (5, "base", 9)]
+    assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-5"}
+    assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [4] * 8
+
+
+def all_samples(make: MakeExperiment, name: str, _: Path) -> None:
+    folder = train(make(**{name: True}, logging_steps=2), quiet=True).folder
+    assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [1] * 8 + [2] * 8
