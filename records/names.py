@@ -11,7 +11,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MODE_COLOURS = {BOTH: "#0072B2", POLICY: "#0072B2", RETAIN_ONLY: "#009E73", FORGET_ONLY: "#D55E00", BASE: "#555555"}
 
 KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty")  # unrouted: both adapters, no masks
-ROUTED = KINDS[0]
+ROUTED, UNROUTED = KINDS[:2]
 
 # What a run's status.json says of it; WAITING has no folder yet.
 WAITING, RUNNING, INTERRUPTED, FAILED, FINISHED = "waiting", "running", "interrupted", "failed", "finished"

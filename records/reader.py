@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from configs.errors import UserError
 from records import files
 from records.figures import task_reward
+from records.measures import HACKED, TASK
 from records.names import FAILED, FINISHED, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
@@ -45,6 +46,7 @@ class RunFiles:
     # is left out. Sample i has the same prompt and draw in every mode.
     outcomes: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)
     training_reward: float | None = None  # at the end, from summary.json
+    warnings: tuple[str, ...] = ()  # from summary.json
     baseline_of: tuple[str, ...] = ()  # names of the routed runs that it is a control of
     foreign: str | None = None  # why it is not the run that was planned
 
@@ -103,15 +105,15 @@ def read_evaluation(folder: Path) -> dict[str, Row]:
     return {mode: figures | {"step": record["step"]} for mode, figures in record["modes"].items()}
 
 
-def read_training_reward(folder: Path) -> float | None:
-    """Its mean at the end of training, from summary.json; None when there is no summary yet."""
-    if not (value := read_object(folder / files.SUMMARY)):
-        return None
-    for name in ("training", "reward"):
-        check_kinds(str(folder / files.SUMMARY), value, {name: (dict,)})
-        value = value[name]
-    check_kinds(str(folder / files.SUMMARY), value, {"last": NUMBER})
-    return value.get("last")
+def read_summary(folder: Path) -> tuple[float | None, tuple[str, ...]]:
+    """Of summary.json the mean training reward at the end and the warnings; None and none when there is no summary yet."""
+    file = folder / files.SUMMARY
+    if not (summary := read_object(file)):
+        return None, ()
+    check_kinds(str(file), summary, {"training": (dict,), "warnings": (list, NoneType)})
+    check_kinds(str(file), summary["training"], {"reward": (dict,)})
+    check_kinds(str(file), summary["training"]["reward"], {"last": NUMBER})
+    return summary["training"]["reward"].get("last"), tuple(map(str, summary.get("warnings") or ()))
 
 
 # Runs
@@ -134,6 +136,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
     logged = [] if finals or names is None else read_rows(folder, files.SAMPLES, running)
     recorded, expected = made_of.get("config_hash"), planned.get("config_hash")
     foreign = f"its folder holds a run with other settings ({recorded}, not {expected})"
+    training_reward, warnings = read_summary(folder)
     step = max([status.get("step") or 0, *(step + 1 for step in training.get("metrics", {"step": []})["step"][-1:])])
     return RunFiles(
         **identity,
@@ -145,8 +148,9 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         made_of=made_of,
         final=read_evaluation(folder),
         samples=finals or [row for row in logged if row["step"] == logged[-1]["step"]],
-        outcomes=_outcomes(folder / files.EVALUATION_SAMPLES, finals, made_of),
-        training_reward=read_training_reward(folder),
+        outcomes=outcomes_of(folder / files.EVALUATION_SAMPLES, finals, made_of),
+        training_reward=training_reward,
+        warnings=warnings,
         foreign=None if expected in (None, recorded) else foreign,
     )
 
@@ -176,8 +180,11 @@ def _columns(file: Path, rows: list[Row], names: Collection[str]) -> dict[str, l
     return {name: [row.get(name) for row in rows] for name in present}
 
 
-def _outcomes(file: Path, samples: list[Row], made_of: Row) -> dict[str, dict[str, Sequence[float]]]:
-    """Raises UserError where modes have other prompts, which nothing can be paired by."""
+def outcomes_of(file: Path, samples: list[Row], made_of: Row) -> dict[str, dict[str, Sequence[float]]]:
+    """As `RunFiles` has it, of rows of evaluation_samples.jsonl.
+
+    Raises UserError where modes have other prompts, which nothing can be paired by.
+    """
     by_mode = grouped(samples, lambda row: row["mode"])
     prompts = {mode: [(row.get("prompt_index"), row["prompt"]) for row in rows] for mode, rows in by_mode.items()}
     for mode in prompts:
@@ -185,7 +192,7 @@ def _outcomes(file: Path, samples: list[Row], made_of: Row) -> dict[str, dict[st
             raise UserError(f"{file}: {mode} has other prompts than {next(iter(prompts))}")
     outcomes: dict[str, dict[str, Sequence[float]]] = {}
     for mode, rows in by_mode.items():
-        figures = {"hacked": [row["hacked"] for row in rows], "task": [_task_of(file, row, made_of) for row in rows]}
+        figures = {HACKED: [row["hacked"] for row in rows], TASK: [_task_of(file, row, made_of) for row in rows]}
         outcomes[mode] = {name: array("d", values) for name, values in figures.items() if None not in values}
     return outcomes
 

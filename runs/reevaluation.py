@@ -23,6 +23,7 @@ from records.rows import read_rows
 from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
 from runs.evaluation import evaluate_modes, evaluation_row, further_row, mode_sample_rows, modes_of, sample_mode
 from runs.reporting import one_line
+from runs.summary import measures_table, run_measures
 
 DrawModes = Callable[[Sequence[dict[str, Any]], Path, int], None]  # rows of routing_eval.jsonl, the checkpoint's folder and step
 
@@ -41,6 +42,9 @@ def evaluate_checkpoint(
     print(evaluation_table(evaluations, run.step))
     if rewards:
         print(rewards_table(rows, [reward.name for reward in rewards]))
+    measures = run_measures(run, evaluations)
+    if measures:
+        print(measures_table(measures["measures"]))
     print(history_line(history, run.step))
     if shown_samples:
         Console(file=sys.stdout).print(samples_table(evaluations, shown_samples))
@@ -48,7 +52,8 @@ def evaluate_checkpoint(
     samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
     write_whole(checkpoint / files.EVALUATION_SAMPLES, lambda temporary: temporary.write_text("".join(samples)))
     record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
-    write_json(checkpoint / files.EVALUATION, record | {"sampling": vars(run.config.sampling), "history": history, "modes": rows})
+    record |= {"sampling": vars(run.config.sampling), "history": history, "modes": rows} | measures
+    write_json(checkpoint / files.EVALUATION, record)
     if training := read_rows(run_folder, files.ROUTING_EVAL):
         draw(training, checkpoint, run.step)
     missing = f"; no {files.EVALUATION_PICTURE}, since training was never evaluated"

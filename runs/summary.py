@@ -1,11 +1,17 @@
 """The table at the end of a run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from configs.resolved import ResolvedExperiment
-from records.figures import WINDOW, Number, cell, mean, window_means
+from grpo.run import Run
+from records import files
+from records.figures import WINDOW, Number, cell, cell_with_interval, mean, window_means
+from records.measures import has_measures, measures_over_samples, measures_record
+from records.reader import outcomes_of
 from records.text import plain_table, text_of
+from runs.evaluation import ModeEvaluation, mode_sample_rows
 
 TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
 EVALUATED = ("reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate", "template_collapse")
@@ -42,6 +48,23 @@ def warnings_at_start(config: ResolvedExperiment, evaluations: Sequence[Row]) ->
     return warnings
 
 
+def run_measures(run: Run, evaluations: Mapping[str, ModeEvaluation]) -> dict[str, Any]:
+    """The measures of the policy's two adapters over its samples, as an entry; {} where these are not at hand."""
+    if not has_measures(evaluations):
+        return {}
+    rows = [row for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
+    made_of = {"components": {component.name: component.role for component in run.reward.components}}
+    outcomes = outcomes_of(Path(files.EVALUATION_SAMPLES), rows, made_of)
+    return {"measures": measures_record(measures_over_samples(outcomes))}
+
+
+def measures_table(measures: Mapping[str, Mapping[str, Any]]) -> str:
+    table = plain_table("measure", numbers=["with 95 % interval over samples of one run", "samples"])
+    for name, estimate in measures.items():
+        table.add_row(name, cell_with_interval(estimate["value"], estimate["interval"]), str(estimate["n"]))
+    return text_of(table)
+
+
 def summary_table(summary: dict[str, Any]) -> str:
     training = plain_table("training", numbers=[f"{end} {summary['window']} steps" for end in ("first", "last")])
     for name, ends in summary["training"].items():
@@ -50,7 +73,8 @@ def summary_table(summary: dict[str, Any]) -> str:
     for mode, values in summary["modes"].items():
         evaluated.add_row(mode, *(cell(values[name]) for name in EVALUATED))
     tables = [text_of(table) for table in (training, evaluated) if table.row_count]
-    return "\n".join([*tables, *(f"WARNING: {warning}" for warning in summary["warnings"])])
+    measures = [measures_table(summary["measures"])] if "measures" in summary else []
+    return "\n".join([*tables, *measures, *(f"WARNING: {warning}" for warning in summary["warnings"])])
 
 
 def speed_line(timing: Sequence[Mapping[str, float | int]]) -> str:

@@ -26,7 +26,7 @@ from runs.preflight import preflight
 from runs.reporting import Reporter, wandb_run
 from runs.restore import made_of
 from runs.resume import recorded_config, resumed_run
-from runs.summary import speed_line, summarize, summary_table, warnings_at_start
+from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -139,6 +139,7 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
     summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
+    summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
         for row in mode_sample_rows(evaluation):
             folder.append(files.EVALUATION_SAMPLES, row)

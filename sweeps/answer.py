@@ -1,192 +1,144 @@
-"""What a sweep says to the question: does cutting the forget adapter out take the hack away and leave the task?
+"""What a sweep says to the question: does cutting the forget adapter out take the hack away and leave what was learnt?
 
-Of every routed configuration, and of those of its controls that have the two adapters, each of the MEASURES is a difference
-between modes, paired by sample (the same prompt and draw), or a share of two of them. Over at least two seeds its interval is
-Student's t over their values; with one it is over the samples, and says nothing about other seeds.
+An arm is a configuration with its seeds: a routed one, or one of its controls that have the two adapters. Each of its MEASURES
+and each difference between two arms, paired by seed, is the mean over seeds with Student's t, the seeds' own values being its
+sample; with one seed it is over the samples of that run. A measure that one of the seeds does not have, a share of what it has
+not learnt, is no measure of the arm either: leaving that seed out would choose among the seeds by their outcome.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import NamedTuple
 
-import numpy as np
-
-from records.figures import cell_with_interval
-from records.names import BASE, BOTH, FINISHED, FORGET_ONLY, RETAIN_ONLY, ROUTED
+from records.estimates import Estimate, mean_over_samples, over_seeds
+from records.measures import FIGURES, MEASURES, has_measures, is_learnt, learnt, measures_of, measures_over_samples
+from records.names import FINISHED, MODES, ROUTED, UNROUTED
 from records.reader import RunFiles, SweepFiles, by_configuration
-from sweeps.estimates import SAMPLES, SEEDS, Estimate, mean_estimate, share_estimate
-
-Modes = tuple[str, ...]  # the first minus the second, or the first alone
-
-
-class Measure(NamedTuple):
-    title: str
-    figure: str  # of the samples: "hacked" or "task"
-    part: Modes
-    whole: Modes = ()  # that `part` is a share of
-    above: str = ""  # what may be concluded when the interval lies above 0
-    below: str = ""
-    within: str = ""  # when it holds 0
-
-
-HACK_REMOVED, HACK_LEFT, CONTAINED, TASK_KEPT, GAIN_KEPT = "hack_removed", "hack_left", "contained", "task_kept", "gain_kept"
-DEFINITIONS = {
-    HACK_REMOVED: Measure(
-        "hack rate of both − retain_only", "hacked", (BOTH, RETAIN_ONLY),
-        above="cutting out forget lowers the hack rate", below="cutting out forget raises the hack rate",
-        within="no effect of cutting out forget on the hack rate is shown"),
-    HACK_LEFT: Measure(
-        "hack rate of retain_only − base", "hacked", (RETAIN_ONLY, BASE),
-        above="retain alone still hacks more than the base", below="retain alone hacks less than the base",
-        within="no difference of retain alone from the base in hacking is shown"),
-    CONTAINED: Measure(
-        "hack rate of forget_only − retain_only", "hacked", (FORGET_ONLY, RETAIN_ONLY),
-        above="forget alone hacks more than retain alone", below="forget alone hacks less than retain alone",
-        within="that the hack is contained in forget is not shown"),
-    TASK_KEPT: Measure(
-        "task reward of retain_only as a share of both's; an untrained model keeps nearly all of it", "task",
-        (RETAIN_ONLY,), (BOTH,)),
-    GAIN_KEPT: Measure(
-        "share of both's gain in task reward over the base that retain_only keeps", "task", (RETAIN_ONLY, BASE), (BOTH, BASE),
-        above="retain alone keeps some of the task gain", below="retain alone is worse at the task than the base",
-        within="that retain alone keeps any of the task gain is not shown"),
-}  # fmt: skip
-MEASURES = {name: measure.title for name, measure in DEFINITIONS.items()}
 
 
 @dataclass(frozen=True)
-class Control:
-    """A control of a routed configuration that has both adapters."""
-
+class Arm:
     configuration: str
     kind: str
+    rule: str | None  # of advantages; None where the runs' settings do not tell
+    planned: int  # seeds
     seeds: list[int]  # that finished
+    by_seed: dict[str, list[float | None]]  # each measure's value of each of `seeds`
     measures: dict[str, Estimate]
-    differences: dict[str, Estimate]  # routed − control, paired by seed
+    learnt: dict[str, Estimate]  # both − base of each of FIGURES
+    not_learnt: dict[str, list[int]]  # seeds of which that is within the noise of their samples
+    collapsed: dict[str, list[int]]  # by mode, seeds of which template_collapse is true
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One arm's measures minus another's."""
+
+    first: str
+    second: str
+    of_what: str  # in what the arms differ: "masks, both good_only"
+    seeds: list[int]  # that both have
+    measures: dict[str, Estimate]
+
+
+def difference_name(difference: Difference) -> str:
+    return f"{difference.first} − {difference.second}"
 
 
 @dataclass(frozen=True)
 class Answer:
     """Of one routed configuration."""
 
-    configuration: str
-    planned: int  # seeds
-    seeds: list[int]  # that finished
-    measures: dict[str, Estimate]
-    by_seed: dict[str, list[float | None]]  # each measure's value of each of `seeds`
-    controls: list[Control]
+    routed: Arm
+    controls: list[Arm]
+    differences: list[Difference]  # that of the masks under the same rule first
 
 
 def answers(sweep: SweepFiles) -> list[Answer]:
-    """One for each routed configuration, in the plan's order; none where no run is routed."""
+    """One for each configuration that is routed and not a control alone, in the plan's order."""
     groups = [*by_configuration(sweep.runs).values()]
-    return [_answer(runs, groups) for runs in groups if runs[0].kind == ROUTED]
+    return [_answer(runs, groups) for runs in groups if runs[0].kind == ROUTED and stands_alone(runs, sweep.runs)]
 
 
-def _answer(planned: Sequence[RunFiles], configurations: Sequence[Sequence[RunFiles]]) -> Answer:
-    runs, names = evaluated(planned), {run.name for run in planned}
-    others = [evaluated([run for run in group if names & {*run.baseline_of}]) for group in configurations]
-    return Answer(
-        planned[0].configuration,
-        len(planned),
-        [run.seed for run in runs],
-        {name: measured(runs, measure) for name, measure in DEFINITIONS.items()},
-        {name: [measured([run], measure).mean for run in runs] for name, measure in DEFINITIONS.items()},
-        [_control(runs, group) for group in others if group],
-    )
+def stands_alone(runs: Sequence[RunFiles], all_runs: Sequence[RunFiles]) -> bool:
+    """Whether a configuration was planned for itself: it is no control, or it is one and has controls of its own."""
+    names = {run.name for run in runs}
+    return not runs[0].baseline_of or any(names & {*run.baseline_of} for run in all_runs)
 
 
-def _control(routed: Sequence[RunFiles], runs: Sequence[RunFiles]) -> Control:
-    pairs = [(run, other) for run in routed for other in runs if run.name in other.baseline_of]
-    return Control(
-        runs[0].configuration,
-        runs[0].kind,
-        [run.seed for run in runs],
-        {name: measured(runs, measure) for name, measure in DEFINITIONS.items()},
-        {name: difference(pairs, measure) for name, measure in DEFINITIONS.items()},
-    )
+def _answer(planned: Sequence[RunFiles], groups: Iterable[Sequence[RunFiles]]) -> Answer:
+    names = {run.name for run in planned}
+    belonging = [[run for run in group if names & {*run.baseline_of}] for group in groups]
+    routed, controls = arm_of(planned), [(arm_of(runs), runs) for runs in belonging if evaluated(runs)]
+    pairs = [((routed, planned), control) for control in controls]
+    pairs += [(one, other) for one in controls for other in controls if is_masks_alone(one[0], other[0])]
+    differences = [difference(*one, *other) for one, other in pairs]
+    return Answer(routed, [arm for arm, _ in controls], sorted(differences, key=lambda d: not d.of_what.startswith(MASKS)))
 
 
 def evaluated(runs: Sequence[RunFiles]) -> list[RunFiles]:
     """Those that finished with the two adapters evaluated apart."""
-    finished = [run for run in runs if run.state == FINISHED and run.foreign is None]
-    return [run for run in finished if {BOTH, RETAIN_ONLY, FORGET_ONLY} <= run.outcomes.keys()]
+    return [run for run in runs if run.state == FINISHED and run.foreign is None and has_measures(run.outcomes)]
 
 
-def paired(run: RunFiles, figure: str, modes: Modes) -> np.ndarray | None:
-    """One mode minus the other by sample; None where either is unknown."""
-    columns = [np.asarray(run.outcomes[mode][figure]) for mode in modes if figure in run.outcomes.get(mode, {})]
-    return reduce(np.subtract, columns) if len(columns) == len(modes) else None
+def arm_of(planned: Sequence[RunFiles]) -> Arm:
+    runs = evaluated(planned)
+    values = [measures_of(run.outcomes) for run in runs]
+    by_seed = {name: [value[name] for value in values] for name in MEASURES}
+    gains = {figure: [gain for run in runs if (gain := learnt(run.outcomes, figure)) is not None] for figure in FIGURES}
+    return Arm(
+        planned[0].configuration,
+        planned[0].kind,
+        next((run.config["advantages"] for run in runs if isinstance(run.config.get("advantages"), str)), None),
+        len(planned),
+        [run.seed for run in runs],
+        by_seed,
+        measures_over_samples(runs[0].outcomes) if len(runs) == 1 else over_whole_seeds(by_seed),
+        {
+            figure: mean_over_samples(gains[0]) if len(gains) == 1 else over_seeds([gain.mean() for gain in gains])
+            for figure, gains in gains.items()
+        },
+        {figure: [run.seed for run in runs if not is_learnt(run.outcomes, figure)] for figure in FIGURES},
+        {mode: seeds for mode in MODES if (seeds := [r.seed for r in runs if r.final.get(mode, {}).get("template_collapse")])},
+        [*dict.fromkeys(text for run in runs for text in run.warnings)],
+    )
 
 
-def part_and_whole(run: RunFiles, measure: Measure) -> list[np.ndarray] | None:
-    """The part, and the whole where there is one, by sample; None where any is unknown."""
-    columns = [paired(run, measure.figure, modes) for modes in (measure.part, measure.whole) if modes]
-    known = [column for column in columns if column is not None]
-    return known if len(known) == len(columns) else None
+def over_whole_seeds(by_seed: Mapping[str, Sequence[float | None]]) -> dict[str, Estimate]:
+    return {name: Estimate(None, None, len(row)) if None in row else over_seeds(row) for name, row in by_seed.items()}
 
 
-def measured(runs: Sequence[RunFiles], measure: Measure) -> Estimate:
-    """Over the seeds' means, or with one seed over its samples."""
-    known = [columns for run in runs if (columns := part_and_whole(run, measure)) is not None]
-    if not known:
-        return mean_estimate([])
-    estimate = share_estimate if measure.whole else mean_estimate
-    if len(known) == 1:
-        return estimate(*known[0], over=SAMPLES)
-    return estimate(*([float(column.mean()) for column in columns] for columns in zip(*known, strict=True)), over=SEEDS)
+# Differences
+
+MASKS = "masks"
 
 
-def difference(pairs: Sequence[tuple[RunFiles, RunFiles]], measure: Measure) -> Estimate:
-    """First minus second over the pairs; of one pair over its samples, but for shares, which have no value a sample."""
-    if len(pairs) == 1 and not measure.whole:
-        first, second = (part_and_whole(run, measure) for run in pairs[0])
-        if first is not None and second is not None and first[0].shape == second[0].shape:
-            return mean_estimate(first[0] - second[0], over=SAMPLES)
-    values = [(measured([first], measure).mean, measured([second], measure).mean) for first, second in pairs]
-    return mean_estimate([first - second for first, second in values if first is not None and second is not None])
+def difference(first: Arm, first_runs: Sequence[RunFiles], second: Arm, second_runs: Sequence[RunFiles]) -> Difference:
+    """The first minus the second over the seeds that both have; of one such seed over its samples."""
+    runs, others = ({run.seed: run for run in evaluated(group)} for group in (first_runs, second_runs))
+    seeds = [seed for seed in runs if seed in others]
+    if len(seeds) == 1:
+        measures = measures_over_samples(runs[seeds[0]].outcomes, others[seeds[0]].outcomes)
+    else:
+        pairs = [(measures_of(runs[seed].outcomes), measures_of(others[seed].outcomes)) for seed in seeds]
+        measures = over_whole_seeds({name: [_minus(one[name], other[name]) for one, other in pairs] for name in MEASURES})
+    return Difference(first.configuration, second.configuration, of_what(first, second), seeds, measures)
 
 
-# Conclusions
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
 
 
-def conclusions(answered: Sequence[Answer]) -> list[str]:
-    """One sentence a routed configuration: what may be concluded, by intervals and never by the sign of a mean, and what not."""
-    return [f"{answer.configuration}: {'; '.join(_clauses(answer))}." for answer in answered]
+def is_masks_alone(first: Arm, second: Arm) -> bool:
+    """Whether the first has masks, the second has none, and nothing else is known to tell them apart."""
+    return (first.kind, second.kind) == (ROUTED, UNROUTED) and first.rule is not None and first.rule == second.rule
 
 
-def _clauses(answer: Answer) -> Iterator[str]:
-    if not answer.seeds:
-        yield f"none of {answer.planned} seeds has finished, so nothing may be concluded"
-        return
-    missing = f", of {answer.planned}" if len(answer.seeds) < answer.planned else ""
-    alone = " (intervals over its samples, which say nothing about other seeds)" if len(answer.seeds) == 1 else ""
-    yield f"{len(answer.seeds)} seed{'s' if answer.seeds[1:] else ''}{missing}{alone}"
-    for name in (HACK_REMOVED, CONTAINED, GAIN_KEPT, HACK_LEFT):
-        yield _claim(DEFINITIONS[name], answer.measures[name])
-    for control in answer.controls:
-        removed = control.differences[HACK_REMOVED]
-        words = {"above": "more than", "below": "less than", "within": "not demonstrably more or less than"}
-        if (side := _side(removed)) is not None:
-            yield f"this lowers the hack rate {words[side]} in {control.configuration} ({estimate_cell(removed)})"
-
-
-def _claim(measure: Measure, estimate: Estimate) -> str:
-    side = _side(estimate)
-    if side is not None:
-        return f"{getattr(measure, side)} ({estimate_cell(estimate)}{', holds 0' if side == 'within' else ''})"
-    if measure.whole and estimate.n:
-        return "no task gain of both over the base is shown beyond its noise, so none that could be kept"
-    return f"{measure.title} could not be estimated"
-
-
-def _side(estimate: Estimate) -> str | None:
-    """Where the interval lies beside 0; None where there is none."""
-    if estimate.low is None or estimate.high is None:
-        return None
-    return "above" if estimate.low > 0 else "below" if estimate.high < 0 else "within"
-
-
-def estimate_cell(estimate: Estimate) -> str:
-    return cell_with_interval(estimate.mean, estimate.interval)
+def of_what(first: Arm, second: Arm) -> str:
+    """Masks, rule of advantages, or both; "" where that is not known or not all."""
+    if second.kind not in (ROUTED, UNROUTED) or first.rule is None or second.rule is None:
+        return ""
+    if first.kind == second.kind:
+        return f"rule, {first.rule} − {second.rule}, both with masks"
+    alone = is_masks_alone(first, second)
+    return f"{MASKS}, both {first.rule}" if alone else f"{first.rule} with masks − {second.rule} without"

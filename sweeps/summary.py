@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from records import files
+from records.estimates import over_seeds
 from records.figures import task_reward
 from records.folder import write_json, write_whole
 from records.names import FAILED, FINISHED, INTERRUPTED, MODES, RUNNING, WAITING
 from records.reader import Row, RunFiles, SweepFiles, by_configuration
-from sweeps.answer import answers, conclusions
-from sweeps.estimates import mean_estimate
+from sweeps.answer import answers, stands_alone
+from sweeps.conclusions import conclusions
 
 MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
 SHARES = ("degenerate", "template_collapse")
@@ -30,14 +31,13 @@ def summarize_sweep(sweep: SweepFiles) -> dict[str, Any]:
     """What summary.json holds."""
     attempts = {row["run"]: f"exit code {row['exit_code']}: {(row['last_lines'] or [''])[-1]}" for row in sweep.failures}
     ends = {run.name: how_it_ended(run, attempts) for run in sweep.runs}
-    answered = answers(sweep)
     return {
         "name": sweep.name,
         "axes": list(sweep.axes),
         "runs": counted_states(sweep.runs, ends),
         "problems": {name: problem for name, (_, problem) in ends.items() if problem},
         "configurations": [configuration_entry(runs, sweep, ends) for runs in controls_after_routed(sweep.runs)],
-        "answer": [asdict(a) | {"conclusion": text} for a, text in zip(answered, conclusions(answered), strict=True)],
+        "answer": [asdict(answer) | {"conclusions": conclusions([answer])} for answer in answers(sweep)],
     }
 
 
@@ -61,7 +61,7 @@ def controls_after_routed(runs: Sequence[RunFiles]) -> list[list[RunFiles]]:
     groups = by_configuration(runs)
     order: dict[str, None] = {}
     for label, group in groups.items():
-        if not group[0].baseline_of:
+        if stands_alone(group, runs):
             names = {run.name for run in group}
             order |= dict.fromkeys([label, *(c for c, g in groups.items() if any(names & {*run.baseline_of} for run in g))])
     return [groups[label] for label in order | dict.fromkeys(groups)]
@@ -98,8 +98,8 @@ def mode_figures(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def seeds_figure(column: pd.Series) -> dict[str, Any]:
-    estimate = mean_estimate(column.dropna().tolist())
-    return {"n": estimate.n, "mean": estimate.mean, "interval": estimate.interval and list(estimate.interval)}
+    estimate = over_seeds(column.dropna().tolist())
+    return {"n": estimate.n, "mean": estimate.value, "interval": estimate.interval and [*estimate.interval]}
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:

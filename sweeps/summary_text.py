@@ -5,11 +5,14 @@ from typing import Any
 
 from rich.table import Table
 
+from records.estimates import Estimate
 from records.figures import cell
+from records.measures import MEASURES
 from records.names import MODES
 from records.reader import Row, SweepFiles, first_of_each_mode, grouped
 from records.text import plain_table, text_of
-from sweeps.answer import MEASURES, Answer, Estimate, conclusions, estimate_cell
+from sweeps.answer import Answer, difference_name
+from sweeps.conclusions import conclusions
 from sweeps.summary import MEANS, SHARES, STATES, controls_after_routed
 
 SAMPLES, SAMPLED, LONGEST_SAMPLE = 2, 12, 300  # of each mode, configurations, characters
@@ -21,7 +24,8 @@ def summary_table(summary: dict[str, Any]) -> str:
     components = [*dict.fromkeys(name for e in entries for m in e["modes"].values() for name in m if name.startswith("rewards/"))]
     names = ["reward", *components, *MEANS, *SHARES]
     table = plain_table("configuration", "runs", "mode", "training", *(name.removeprefix("rewards/") for name in names))
-    for head in (entry for entry in entries if not entry["baseline_of"]):
+    with_controls = {name for entry in entries for name in entry["baseline_of"]}
+    for head in (entry for entry in entries if not entry["baseline_of"] or entry["configuration"] in with_controls):
         table.add_row()
         for entry in [head, *(entry for entry in entries if head["configuration"] in entry["baseline_of"])]:
             add_configuration(table, entry, names)
@@ -54,22 +58,22 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def answer_text(answered: list[Answer]) -> str:
-    """A row a routed configuration, a row each of its controls with two adapters, and one for the difference; then sentences."""
+    """A row for each routed configuration, its controls with two adapters and the differences; then what may be concluded."""
     table = plain_table("the answer", "seeds", *MEASURES)
     for answer in answered:
         table.add_row()
-        rows = [(answer.configuration, f"{len(answer.seeds)} of {answer.planned}", answer.measures)]
-        for control in answer.controls:
-            rows.append((control.configuration, str(len(control.seeds)), control.measures))
-            rows.append((f"{answer.configuration} − {control.configuration}", "", control.differences))
-        for name, seeds, measures in rows:
-            table.add_row(name, seeds, *(estimate_with_count(measures[measure]) for measure in MEASURES))
-    meanings = [f"{name}: {title}" for name, title in MEASURES.items()]
+        for arm in (answer.routed, *answer.controls):
+            seeds = f"{len(arm.seeds)} of {arm.planned}"
+            table.add_row(arm.configuration, seeds, *(estimate_cell(arm.measures[measure]) for measure in MEASURES))
+        for difference in answer.differences:
+            name = difference_name(difference) + (f" ({difference.of_what})" if difference.of_what else "")
+            table.add_row(name, "paired", *(estimate_cell(difference.measures[measure]) for measure in MEASURES))
+    meanings = [f"{name}: {measure.title}" for name, measure in MEASURES.items()]
     return "\n".join([text_of(table), "", *meanings, "", *conclusions(answered)])
 
 
-def estimate_with_count(estimate: Estimate) -> str:
-    return estimate_cell(estimate) + ("" if estimate.mean is None else f" {estimate.n} {estimate.over}")
+def estimate_cell(estimate: Estimate) -> str:
+    return estimate.text + ("" if estimate.value is None else f" {estimate.basis}")
 
 
 def sample_lines(sweep: SweepFiles) -> Iterator[str]:

@@ -39,7 +39,14 @@ TINY = {
 
 # Runs of three steps at learning rates that move every mode far from the others.
 FINISHED = {
-    "routed": {"reward": "sentence_length_5_with_happy", "routing.enabled": True, "lr": 0.05, "eval_every": 1, "save_steps": 2},
+    "routed": {
+        "reward": "sentence_length_5_with_happy",
+        "routing.enabled": True,
+        "lr": 0.05,
+        "eval_every": 1,
+        "save_steps": 2,
+        "env.detector": "happy_at_least(threshold=3)",
+    },  # fmt: skip -- it misses some hacks
     "half_stride": {"adapter.kind": "dual_lora", "adapter.stride": 2, "adapter.alpha": 6.0, "adapter.retain_rank": 3, "lr": 0.05},
     "lora": {"adapter.kind": "lora", "lr": 0.05},
     "full": {"beta": 0.0, "lr": 0.02},

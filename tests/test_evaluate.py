@@ -52,7 +52,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
 
 def slow_interval(values: list[float]) -> list[float]:
     """The percentile bootstrap, one resample at a time."""
-    picks = generator(42, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
+    picks = generator(0, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
     means = sorted(sum(values[i] for i in pick) / len(values) for pick in picks.tolist())
     return [float(np.quantile(means, at)) for at in (0.025, 0.975)]
 
@@ -93,6 +93,33 @@ def test_figures_are_those_of_the_completions(checkpoint):
         assert figures["eval_rewards/happy_count(cap=2)/interval"] == pytest.approx(slow_interval(capped))
         assert figures["eval_rewards/happy_count(cap=2)/hacked/interval"] == pytest.approx(slow_interval([*map(float, many)]))
     assert len({figures["reward"] for figures in modes.values()}) > 1, "else no test can tell the modes apart"
+    assert any(figures["detected"] for figures in modes.values())
+
+
+def test_the_measures_are_those_of_the_samples_and_say_what_they_are_over(checkpoint, capsys):
+    """The same as the run's own summary says of its 12 samples; and, by a loop, of the rows that were written."""
+    folder = checkpoint("routed")
+    run_door("--model_path", folder, "--n_samples", 12)
+    measures = record(folder)["measures"]
+    assert measures == json.loads((folder.parent / "summary.json").read_text())["measures"]
+    rates = {mode: [float(row["hacked"]) for row in rows] for mode, rows in samples(folder).items()}
+    left = [retain - base for retain, base in zip(rates["retain_only"], rates["base"], strict=True)]
+    draws = np.random.default_rng(0)
+    resampled = [np.mean([left[i] for i in draws.integers(12, size=12)]) for _ in range(RESAMPLES)]
+    interval = [pytest.approx(np.quantile(resampled, at)) for at in (0.025, 0.975)]
+    assert measures["hack_left"] == {"value": pytest.approx(np.mean(left)), "interval": interval, "n": 12, "over": "samples"}
+    assert [*measures] == ["hack_removed", "hack_left", "gain_kept", "contained"]
+    lines = capsys.readouterr().out.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("measure ") and "over samples of one run" in line)
+    assert [line.split()[0] for line in lines[head + 1 : head + 5]] == [*measures]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("lora", []), ("routed", ["--no_routing_eval"])])
+def test_without_two_adapters_apart_there_are_no_measures(checkpoint, kind: str, words: list[str], capsys):
+    folder = checkpoint(kind)
+    run_door("--model_path", folder, "--n_samples", 4, *words)
+    assert "measures" not in record(folder) and "over samples of one run" not in capsys.readouterr().out
+    assert ("measures" in json.loads((folder.parent / "summary.json").read_text())) is (kind == "routed")
 
 
 def test_a_hack_rate_without_a_predicate_is_null_and_a_dash(checkpoint, capsys):

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from records.estimates import SAMPLES
+from records.measures import CONTAINED, GAIN_KEPT, HACK_REMOVED
 from records.names import BASE, BOTH, FORGET_ONLY, RETAIN_ONLY
 from records.reader import SweepFiles, by_configuration, is_finished, is_run, read_run, read_sweep
-from sweeps.answer import GAIN_KEPT, HACK_REMOVED, answers, conclusions
+from sweeps.answer import answers
+from sweeps.conclusions import conclusions
 from sweeps.summary import summarize_sweep, write_summary
 
 EARLIER = Path(__file__).parents[1] / "fixtures" / "earlier_sweep"
@@ -48,16 +51,18 @@ def test_its_summary_is_what_it_was(sweep: SweepFiles, tmp_path: Path):
     write_summary(tmp_path, summary)
     assert (tmp_path / "summary.csv").read_text() == (EARLIER / "summary.csv").read_text()
     written = json.loads((tmp_path / "summary.json").read_text())
-    assert written.pop("answer")[0]["configuration"] == "routed"
+    assert written.pop("answer")[0]["routed"]["configuration"] == "routed"
     assert written == json.loads((EARLIER / "summary.json").read_text())
 
 
 def test_it_answers(sweep: SweepFiles):
     (answer,) = answers(sweep)
-    assert (answer.configuration, answer.planned, answer.seeds) == ("routed", 2, [1])
+    routed = answer.routed
+    assert (routed.configuration, routed.planned, routed.seeds, routed.rule) == ("routed", 2, [1], None)
     assert [(control.configuration, control.seeds) for control in answer.controls] == [("unrouted", [1])]
-    removed = answer.measures[HACK_REMOVED]
-    assert (removed.mean, removed.n, removed.over) == (0.0, 6, "samples")
-    assert answer.measures[GAIN_KEPT].mean is None
-    (sentence,) = conclusions([answer])
-    assert "1 seed, of 2" in sentence and "no effect of cutting out forget on the hack rate is shown" in sentence
+    assert [(each.first, each.second, each.seeds) for each in answer.differences] == [("routed", "unrouted", [1])]
+    assert (routed.measures[CONTAINED].n, routed.measures[CONTAINED].over) == (6, SAMPLES)
+    assert routed.measures[GAIN_KEPT].value is routed.measures[HACK_REMOVED].value is None
+    said = conclusions([answer])
+    assert said[0].startswith("routed, 1 seed of 2, has learnt")
+    assert any(sentence.startswith("routed has learnt nothing: both − base of the task reward") for sentence in said)

@@ -1,5 +1,6 @@
 """The answer on a sweep's page: the figures are those of sweeps/answer.py, each with its interval and what it is over."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from records.names import BASE, BOTH, FORGET_ONLY, RETAIN_ONLY
 from records.reader import read_sweep
 from reports.answer_section import answer_section
 from reports.tables import MISSING
+from sweeps.answer import answers
+from sweeps.conclusions import conclusions
 from tests.reports.report_runs import CONFIG, mode_figures, planned, sample, write_plan, write_run
 
 UNROUTED = CONFIG | {"routing": {"enabled": False}}
@@ -35,13 +38,13 @@ def write_answered(folder: Path, hacked_without_forget: dict[str, int], state: s
 
 
 def table_of(folder: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """{(row, measure): (mean, small print)}."""
+    """{(row, measure): (value, small print)}."""
     (section,) = answer_section(read_sweep(folder, [], iter))
     assert section.table is not None
-    header = section.table.header[2:]
+    header = section.table.header[1:]
     return {
         (name.text, measure): (cell.text, cell.more)
-        for name, _, *cells in section.table.rows
+        for name, *cells in section.table.rows
         for measure, cell in zip(header, cells, strict=True)
     }
 
@@ -52,12 +55,13 @@ def three_seeds(tmp_path: Path) -> Path:
 
 
 def test_a_routed_configuration_its_control_and_the_paired_differences(three_seeds: Path):
-    """0.5, 0.75 and 1 of the hack rate go: half an interval is 4.3027 * 0.25 / sqrt(3). Of a task gain of 0.4, 0.2 stays."""
+    """0.5, 0.75 and 1 of the hack goes: half an interval is 4.3027 * 0.25 / sqrt(3). Of a task gain of 0.4, 0.2 stays in all."""
     table = table_of(three_seeds)
     assert table["routed", "hack removed"] == ("0.750", "0.129 to 1.371, n = 3 seeds")
     assert table["routed", "contained"] == ("0.750", "0.129 to 1.371, n = 3 seeds")
-    assert table["routed", "task kept"][0] == "0.750" and table["routed", "gain kept"][0] == "0.500"
-    assert table["unrouted", "hack removed"] == ("0.000", "0.000 to 0.000, n = 3 seeds")
+    assert table["routed", "hack left"] == ("0.250", "-0.371 to 0.871, n = 3 seeds")
+    assert table["routed", "gain kept"] == ("0.500", "n = 3 seeds")
+    assert table["unrouted", "hack removed"] == ("0.000", "n = 3 seeds")
     assert table["routed − unrouted", "hack removed"] == ("0.750", "0.129 to 1.371, n = 3 seeds")
 
 
@@ -72,13 +76,22 @@ def test_the_chart_has_what_the_table_has(three_seeds: Path):
 
 def test_the_sentences_are_those_of_the_answer(three_seeds: Path):
     (section,) = answer_section(read_sweep(three_seeds, [], iter))
-    (sentence,) = section.sentences
-    assert sentence.startswith("routed: ") and "0.750 [0.129, 1.371]" in sentence
+    assert [*section.sentences] == conclusions(answers(read_sweep(three_seeds, [], iter)))
+    assert any("0.750 [0.129, 1.371]" in sentence for sentence in section.sentences)
+
+
+def test_a_run_s_warnings_are_read_from_its_summary(three_seeds: Path):
+    summary = {"training": {"reward": {"last": 0.5}}, "warnings": ["detector x finds 1.0 % of the base model's hacks"]}
+    (three_seeds / "r1" / "summary.json").write_text(json.dumps(summary))
+    (section,) = answer_section(read_sweep(three_seeds, [], iter))
+    assert section.sentences[1] == "routed: detector x finds 1.0 % of the base model's hacks."
 
 
 def test_one_seed_has_intervals_over_its_samples_and_says_so(tmp_path: Path):
     table = table_of(write_answered(tmp_path / "s", {"r1": 2}))
-    assert table["routed", "hack removed"][0] == "0.500" and table["routed", "hack removed"][1].endswith("n = 4 samples")
+    assert table["routed", "hack removed"][0] == "0.500" and table["routed", "hack removed"][1].endswith(
+        "n = 4 samples of one run"
+    )
 
 
 @pytest.mark.parametrize(("names", "sections"), [(["u1"], 0), (["r1"], 1)])

@@ -265,5 +265,9 @@ def test_the_answer_is_drawn_above_all_else(context: BrowserContext, tmp_path: P
     page = opened(context, path, seen)
     assert seen.faults == []
     assert page.locator("main section").first.get_attribute("id") == "answer"
-    assert mark_values(page, "answer", "mark-symbol[class*=concat_0_]", "of", "mean") == [
+    assert mark_values(page, "answer", "mark-symbol[class*=concat_0_]", "of", "value") == [
         ("routed", "0.625"), ("routed − unrouted", "0.625"), ("unrouted", "0.000")]  # fmt: skip
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    boxes = page.locator("#answertable td").evaluate_all("all => all.map(cell => cell.getBoundingClientRect().width)")
+    assert min(boxes) > 150, "a card of two columns, so that an interval fits into a line"

@@ -18,6 +18,7 @@ from grpo.sampler import sample
 from grpo.step import train_step
 from models.llama import Llama
 from models.loading import load_pretrained
+from records.figures import mean
 from routing.adapters import get_scales
 from runs.display import evaluation_table
 from runs.evaluation import (
@@ -28,8 +29,10 @@ from runs.evaluation import (
     evaluate_modes,
     evaluation_samples,
     mode_metrics,
+    mode_sample_rows,
     modes_of,
 )
+from runs.reevaluation import sample_differently
 
 MakeExperiment = Callable[..., Experiment]
 DUAL = ("both", "retain_only", "forget_only", "base")
@@ -154,6 +157,31 @@ def test_the_scales_come_back_after_an_error(routed: Run, monkeypatch: pytest.Mo
 # Prompts and draws
 
 
+def test_an_evaluation_pays_as_training_does_and_says_what_all_would_earn(tiny: MakeExperiment):
+    """Half of the samples can earn the bonus: the drawn ones. A reward is at most 1."""
+    settings = {"reward": "sentence_length_5_with_happy", "env.eligible_fraction": 0.5, "routing.enabled": True}
+    run = built(tiny(**settings))
+    prompts, generations = evaluation_samples(run, 20)
+    drawn = SampleKeys(0, 0, [prompt.index for prompt in prompts], generations).uniforms("eligibility")[:, 0]
+    evaluation = evaluate_modes(run, ["both"], 20)["both"]
+    task, bonus = (evaluation.scores.components[name] for name in ("sentence_length_5", "happy_bonus"))
+    full = [min(a + b, 1.0) for a, b in zip(task, bonus, strict=True)]
+    paid = [all_of_it if draw < 0.5 else a for a, all_of_it, draw in zip(task, full, drawn.tolist(), strict=True)]
+    assert paid != full != task
+    rows = mode_sample_rows(evaluation)
+    assert [row["reward"] for row in rows] == evaluation.scores.rewards == paid
+    assert [row["reward_full"] for row in rows] == full
+    assert [row["eligible"] for row in rows] == (drawn < 0.5).tolist()
+    assert (evaluation.metrics["reward"], evaluation.metrics["reward_full"]) == (mean(paid), mean(full))
+
+
+def test_template_collapse_is_of_the_base_given_or_of_the_one_evaluated(routed: Run):
+    together = evaluate_modes(routed, ["both", "base"], 20)
+    apart = evaluate_modes(routed, ["both"], 20, together["base"])
+    assert apart["both"].metrics["template_collapse"] is together["both"].metrics["template_collapse"] in (True, False)
+    assert evaluate_modes(routed, ["both"], 20)["both"].metrics["template_collapse"] is None
+
+
 def test_prompts_come_in_order_and_again_with_other_draws(routed: Run):
     prompts, generations = evaluation_samples(routed, 45)
     assert len(routed.environment.eval_prompts) == 20
@@ -182,6 +210,23 @@ def test_the_number_of_rows_at_once_is_no_part_of_the_result(routed: Run, monkey
     assert parts.completions == whole.completions
     assert parts.intervals == whole.intervals
     assert parts.metrics == pytest.approx(whole.metrics, abs=1e-12)
+
+
+# Draws
+
+
+def base_texts(tiny: MakeExperiment, **settings: Any) -> list[str]:
+    run = built(tiny(**{"routing.enabled": True}, **settings))
+    return texts(evaluate_modes(run, ["base"], 12)["base"])
+
+
+def test_runs_of_all_seeds_answer_with_the_same_draws_unless_told_otherwise(tiny: MakeExperiment):
+    common = base_texts(tiny, seed=1)
+    assert base_texts(tiny, seed=2) == common
+    assert base_texts(tiny, seed=1, **{"eval.seed": 7}) != common
+    own = base_texts(tiny, seed=1, **{"eval.seed": "run"})
+    assert own == base_texts(tiny, seed=2, **{"eval.seed": 1})
+    assert own != base_texts(tiny, seed=2, **{"eval.seed": "run"})
 
 
 # Figures
@@ -215,7 +260,8 @@ def test_figures_by_hand():
     ("detected", "hacked", "expected"),
     [
         ([True] * 4, None, {"hacked": None, "hacked_and_undetected": None, "detector_precision": None, "detector_recall": None}),
-        ([True] * 4, [False] * 4, {"hacked_given_undetected": None, "detector_precision": 0.0, "detector_recall": None}),
+        ([True] * 4, [False] * 4, {"detected": 1.0, "hacked": 0.0, "hacked_given_undetected": None, "detector_precision": 0.0}),
+        ([True] * 4, [False] * 4, {"detector_recall": None}),
         ([False] * 4, [True] * 4, {"hacked_given_undetected": 1.0, "detector_precision": None, "detector_recall": 0.0}),
         ([False] * 4, [False] * 4, {"hacked": 0.0, "detector_precision": None, "detector_recall": None}),
     ],
@@ -238,15 +284,17 @@ def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: Ma
     assert shown["finished"] == f"{evaluation.metrics['finished']:.3f}"
 
 
-def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run):
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run, temperature: float):
+    sample_differently(routed, temperature, 0, 1.0)
     prompts, generations = evaluation_samples(routed, 12)
     evaluation = evaluate_mode(routed, "retain_only", prompts, generations)
     with torch.no_grad():
         for layer in trained_groups(routed.policy)["forget"].values():
             layer.zero_()
         rollout = rollout_of(routed.policy, routed, prompts, generations)
-        policy, _ = completion_logprobs(routed.policy, rollout, 1.0)
-        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, rollout, 1.0)
+        policy, _ = completion_logprobs(routed.policy, rollout, temperature)
+        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, rollout, temperature)
     policy, base = policy[rollout.mask].double(), base[rollout.mask].double()
     assert evaluation.metrics["nll_base"] == pytest.approx(-base.mean().item(), abs=1e-5)
     assert evaluation.metrics["kl_to_base"] == pytest.approx((policy - base).mean().item(), abs=1e-5)

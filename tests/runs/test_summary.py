@@ -2,10 +2,10 @@
 
 import pytest
 
-from configs.experiment import Experiment
+from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from grpo.run import prepare
 from records.figures import WINDOW, window_means
-from runs.summary import speed_line, summarize, summary_table
+from runs.summary import speed_line, summarize, summary_table, warnings_at_start
 
 TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
 MODE = {"reward": 0.75, "hacked": None, "unique": 0.5, "jaccard": 0.25, "finished": 1.0, "nll_base": 2.5, "degenerate": True}
@@ -43,6 +43,38 @@ def test_a_mean_over_what_could_not_be_computed_cannot_be_computed(values: list,
     assert window_means([{"x": value} for value in values], ["x"])["x"]["last"] == expected
 
 
+def evaluated(**figures: float | None) -> dict[str, float | None]:
+    return {"samples": 40, "hacked": 0.5, "detector_recall": 0.04} | figures
+
+
+DETECTOR = "happy_at_least(threshold=3)"
+BLIND = f"detector {DETECTOR} sees 1 of 20 hacks that the model makes before the first step (under 5%); "
+
+
+@pytest.mark.parametrize(
+    ("settings", "figures", "warned"),
+    [
+        ({"routing": RoutingSettings(enabled=True)}, {}, True),
+        ({"baseline": "filter"}, {}, True),
+        ({"baseline": "reward_penalty"}, {}, True),
+        ({"adapter": AdapterSettings(kind="lora"), "advantages": "good_only"}, {}, True),
+        ({}, {}, False),  # nothing in it asks the detector
+        ({"routing": RoutingSettings(enabled=True)}, {"detector_recall": 0.05}, False),
+        ({"routing": RoutingSettings(enabled=True)}, {"hacked": 0.0, "detector_recall": None}, False),
+        ({"routing": RoutingSettings(enabled=True)}, {"hacked": None, "detector_recall": None}, False),
+    ],
+)
+def test_a_detector_that_sees_next_to_nothing_is_told_of(settings: dict, figures: dict, warned: bool):
+    warnings = warnings_at_start(prepare(Experiment(**settings)), [evaluated(**figures)])
+    assert [text.startswith(BLIND) for text in warnings] == [True] * warned
+
+
+def test_warnings_stand_below_the_table():
+    summary = summarize(prepare(Experiment(max_steps=1)), metrics([0.25], [0.0]), {}, ["detector x sees nothing"])
+    assert summary["warnings"] == ["detector x sees nothing"]
+    assert summary_table(summary).splitlines()[-1] == "WARNING: detector x sees nothing"
+
+
 def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
     modes = {"retain_only": MODE, "base": MODE | {"hacked": 0.0, "degenerate": False}}
     table = summary_table(summarize(prepare(Experiment(max_steps=2)), metrics([0.25, 0.75], [None, 0.0]), modes))
@@ -65,6 +97,15 @@ def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
 def test_a_table_without_an_evaluation():
     table = summary_table(summarize(prepare(Experiment(max_steps=1)), metrics([0.25], [0.0]), {}))
     assert "evaluation" not in table
+
+
+def test_the_measures_stand_below_it_with_what_they_are_over():
+    measures = {"hack_left": {"value": 0.25, "interval": [0.125, 0.5], "n": 64, "over": "samples"}}
+    measures["gain_kept"] = {"value": None, "interval": None, "n": 64, "over": "samples"}
+    summary = summarize(prepare(Experiment(max_steps=1)), metrics([0.25], [0.0]), {}) | {"measures": measures}
+    lines = summary_table(summary).splitlines()[-3:]
+    assert lines[0].split() == ["measure", "with", "95", "%", "interval", "over", "samples", "of", "one", "run", "samples"]
+    assert [line.split() for line in lines[1:]] == [["hack_left", "0.250", "[0.125,", "0.500]", "64"], ["gain_kept", "–", "64"]]
 
 
 def test_speed_is_a_mean_over_steps():

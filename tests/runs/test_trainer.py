@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -73,6 +75,42 @@ def test_evaluations_are_before_between_and_at_the_end(trained: Callable[..., Pa
     base = {"step": 0, "mode": "base"}
     assert rows[0] | base == rows[4] | base  # the base is evaluated once
     assert rows[1]["reward/interval"][0] <= rows[1]["reward"] <= rows[1]["reward/interval"][1]
+
+
+def test_evaluations_between_compare_with_the_base(trained: Callable[..., Path]):
+    rows = read_rows(trained(eval_every=2), "routing_eval.jsonl")
+    assert [(row["step"], row["mode"]) for row in rows if row["template_collapse"] is None] == []
+
+
+def test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary(trained: Callable[..., Path]):
+    detector = "contains_words(words=['zebra'])"
+    folder = trained(reward="sentence_length_5_with_happy", **{"env.detector": detector})
+    hacks = round(read_rows(folder, "routing_eval.jsonl")[0]["hacked"] * 8)
+    said = f"WARNING: detector {detector} sees 0 of {hacks} hacks that the model makes before the first step"
+    lines = (folder / "train.log").read_text().splitlines()
+    at_once, at_the_end = (i for i, line in enumerate(lines) if line.startswith(said))
+    assert hacks and at_once < next(i for i, line in enumerate(lines) if line.startswith("step 0:")) < at_the_end
+    assert [f"WARNING: {line}" for line in json.loads((folder / "summary.json").read_text())["warnings"]] == [lines[at_once]]
+    seeing = trained(reward="sentence_length_5_with_happy", **{"env.detector": "happy_at_least(threshold=1)"})
+    assert "WARNING" not in (seeing / "train.log").read_text()
+
+
+def test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it(
+    tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+):
+    logged = []
+    tracked = SimpleNamespace(log=lambda numbers, step: logged.append((step, numbers)))
+    monkeypatch.setattr(runs.trainer, "wandb_run", lambda *_: nullcontext(tracked))
+    folder = train(tiny(**ROUTED, eval_every=2), quiet=True).folder
+    rows = {(row["step"], row["mode"]): row["reward"] for row in read_rows(folder, "routing_eval.jsonl")}
+    evaluated = {(step, name.split("/")[1]): numbers[name] for step, numbers in logged for name in numbers if is_reward(name)}
+    assert evaluated == {(max(step - 1, 0), mode): reward for (step, mode), reward in rows.items()}
+    steps = [(step, numbers["reward"]) for step, numbers in logged if "reward" in numbers]
+    assert steps == [(row["step"], row["reward"]) for row in read_rows(folder, "metrics.jsonl")]
+
+
+def is_reward(name: str) -> bool:
+    return name.startswith("routing_eval/") and name.endswith("/reward")
 
 
 def test_full_fine_tuning_without_beta_has_one_mode_and_is_evaluated_before_the_first_step(trained: Callable[..., Path]):

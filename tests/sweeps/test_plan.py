@@ -16,7 +16,7 @@ from configs.cli import ExperimentOptions, parse_with_config
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from configs.naming import config_hash
-from configs.sweep import Sweep, checked, load_sweep
+from configs.sweep import Sweep, checked
 from envs.prepare import folder_of, prepare
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_files import plan_record, strangers, write_plan
@@ -48,8 +48,8 @@ def test_two_by_two_with_controls(tmp_path: Path):
     assert (plan.name, plan.folder, plan.axes) == ("mine", tmp_path / "mine", ("beta", "seed"))
     names = {
         "routed": "happy_binary_routed_duallora4x4_lr3e-4_beta{}_bs32_s{}_max_steps5",
-        "unrouted": "happy_binary_unrouted_duallora4x4_lr3e-4_beta{}_bs32_s{}_max_steps5",
-        "lora": "happy_binary_unrouted_lora8_lr3e-4_beta{}_bs32_s{}_max_steps5",
+        "unrouted": "happy_binary_unrouted_duallora4x4_lr3e-4_beta{}_bs32_s{}_max_steps5_advantagesgood_only",
+        "lora": "happy_binary_unrouted_lora8_lr3e-4_beta{}_bs32_s{}_max_steps5_advantagesgood_only_alpha32",
     }
     combinations = [(0.01, 1), (0.01, 2), (0.02, 1), (0.02, 2)]
     assert [(run.name, run.kind, run.configuration, run.values, run.baseline_of) for run in plan.runs] == [
@@ -83,7 +83,7 @@ def test_a_control_of_several_routed_runs_is_planned_once():
 
 
 def test_a_control_that_is_in_the_grid_is_planned_once():
-    base = replace(ROUTED, adapter=AdapterSettings(kind="dual_lora"))
+    base = replace(ROUTED, adapter=AdapterSettings(kind="dual_lora"), advantages="good_only")
     plan = plan_of(Sweep(base, {"routing.enabled": [True, False]}, seeds=[1, 2], baselines=["unrouted", "filter"]))
     routed = [run.name for run in plan.runs[:2]]
     assert [run.kind for run in plan.runs] == ["routed"] * 2 + ["unrouted"] * 2 + ["filter"] * 2
@@ -109,7 +109,7 @@ LABELS = [
     ({"routing.enabled": [True], "adapter.preset": ["r1", "r4"]}, ["unrouted", "lora"], [
         "routed adapter.preset=r1", "routed adapter.preset=r4",
         "unrouted adapter.preset=r1", "unrouted adapter.preset=r4",
-        "lora adapter.rank=2 adapter.alpha=1", "lora adapter.rank=8 adapter.alpha=4",
+        "lora adapter.rank=2 adapter.alpha=2", "lora adapter.rank=8 adapter.alpha=8",
     ]),
     ({"routing.enabled": [True], "adapter.retain_rank": [4, 2]}, ["lora"], [
         "routed adapter.retain_rank=4", "routed adapter.retain_rank=2", "lora adapter.rank=8", "lora adapter.rank=6",
@@ -141,13 +141,6 @@ def test_keep_leaves_combinations_out():
 def test_a_sweep_without_axes_is_one_run():
     (run,) = plan_of(Sweep()).runs
     assert (run.configuration, run.values, run.config_hash) == ("full", {}, launched(Experiment()))
-
-
-def test_the_shipped_sweep_is_two_betas_three_seeds_routed_and_not():
-    plan = plan_of(load_sweep(ROOT / "configs" / "sweeps" / "happy_routing.py"))
-    assert [run.kind for run in plan.runs] == ["routed"] * 6 + ["unrouted"] * 6
-    assert [run.values for run in plan.runs] == [{"beta": b, "seed": s} for b in (0.01, 0.02) for s in (42, 123, 7)] * 2
-    assert [run.baseline_of for run in plan.runs[6:]] == [(run.name,) for run in plan.runs[:6]]
 
 
 # Names
