@@ -1,4 +1,4 @@
-"""One run: `uv run launch.py --reward happy_binary --routing.enabled`; `--resume` takes it up where it was interrupted."""
+"""One run: `uv run launch.py --reward happy_count --routing.enabled`; `--resume` takes it up where it was interrupted."""
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from records.reader import is_run
 
 DESCRIPTION = """Train a very small language model with GRPO and, if wanted, gradient routing.
 
-Example: uv run launch.py --reward happy_binary --routing.enabled --max_steps 300
+Example: uv run launch.py --reward happy_count --routing.enabled --max_steps 300
 
 Interrupted (Ctrl-C once, the machine gone): the same command with --resume, or uv run launch.py --resume output/RUN"""
 STOPPED = 130  # the exit code of a program that SIGINT ended

@@ -33,7 +33,7 @@ Examples:
   uv run sweep.py --reward happy_binary --grid seed=42,123,7 beta=0.01,0.02 --fixed max_steps=300
   uv run sweep.py --reward sentence_length_5_with_happy --routing.enabled --baselines --grid seed=42,123 labels.fraction=0.2,1.0
   uv run sweep.py --grid "reward=happy_count(cap=5),happy_binary" --dry_run
-  uv run sweep.py configs/sweeps/happy_routing.py
+  uv run sweep.py configs/sweeps/routing_ablation.py
 
 The same command again goes on where it was interrupted."""
 LAUNCH = Path(__file__).resolve().with_name("launch.py")

@@ -67,7 +67,7 @@ def test_help_with_examples(capsys: pytest.CaptureFixture[str], words: list[str]
         sweep.main(words)
     printed = capsys.readouterr().out
     assert stop.value.code == 0
-    assert "uv run sweep.py configs/sweeps/happy_routing.py" in printed
+    assert "uv run sweep.py configs/sweeps/routing_ablation.py" in printed
     assert all(option in printed for option in ("--grid", "--fixed", "--per_gpu", "--routing.enabled"))
 
 
@@ -219,17 +219,17 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(measured: list[str], tmp_pa
     assert [*tmp_path.iterdir()] == []
     assert lines[0].split() == ["run", "kind", "configuration", "device", "state"]
     first = "happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs32_s1_max_steps600"
-    assert lines[1].split() == [first, "routed", "routed", "cpu", "to", "run"]
-    assert [line.split()[1] for line in lines[1:11]] == [
-        kind for kind in ("routed", "unrouted", "lora", "filter", "reward_penalty") for _ in range(2)
+    assert lines[1].split() == [first, "routed", "routed", "advantages=good_only", "cpu", "to", "run"]
+    assert [line.split()[1] for line in lines[1:15]] == [
+        kind for kind in ("routed", "unrouted", "unrouted", "routed", "lora", "filter", "reward_penalty") for _ in range(2)
     ]
-    assert len({line.index(" cpu ") for line in lines[1:11]}) == 1
-    assert lines[12].startswith("output/sweep_happy_binary_seed_")
-    assert lines[13:] == [
-        "10 runs: 10 on the CPU, 2 at once",
-        "about 25 min for 10 runs, evaluations not counted:",  # 10 runs of 600 steps of 0.5 s, two at once
+    assert len({line.index(" cpu ") for line in lines[1:15]}) == 1
+    assert lines[16].startswith("output/sweep_happy_binary_seed_")
+    assert lines[17:] == [
+        "14 runs: 14 on the CPU, 2 at once",
+        "about 35 min for 14 runs, evaluations not counted:",  # 14 runs of 600 steps of 0.5 s, two at once
         "  0.5 s a step, the median of a measurement",
-        "  8 runs of another kind (filter, lora, reward_penalty, unrouted): taken as the first",
+        "  10 runs of another kind (filter, lora, reward_penalty, unrouted): taken as the first",
     ]
     assert measured == [first]
 

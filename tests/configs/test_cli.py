@@ -120,6 +120,7 @@ def test_reward_mapping_on_the_command_line():
         ("--max-steps many", "--max_steps many: must be a whole number"),
         ("--max_steps 1.5", "--max_steps 1.5: must be a whole number"),
         ("--seed None", "--seed None: must be a whole number"),
+        ("--eval.seed mine", "--eval.seed mine: must be a whole number, or run"),
         ("--lr high", "--lr high: must be a number"),
         ("--sampling.temperature hot", "--sampling.temperature hot: must be a number"),
         ("--adapter.kind dora", "--adapter.kind dora: accepted are dual_lora, lora, none"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from envs.binding import bind_reward
-from envs.scoring import audit, score
+from envs.scoring import audit, combined_rewards, score
 from envs.types import BoundComponent, BoundReward, ContractViolation, Role
 
 UNDETECTED: Callable[[list], list[bool]] = lambda completions: [False] * len(completions)  # noqa: E731
@@ -39,6 +39,22 @@ def test_the_cap_holds_for_the_sum_after_eligibility(written):
     reward = BoundReward("mine", parts, cap=1.0, hack=None)
     scores = score(reward, UNDETECTED, [written("a")] * 3, eligible=[True, False, True])
     assert scores.rewards == pytest.approx([1.0, 0.8, 0.6])
+
+
+def test_a_penalty_takes_what_forget_components_pay_and_no_more():
+    # task 2 * 0.25 = 0.5 and bonus 0.4, of which the penalty leaves 0.4, 0.1, 0, 0 (all of it), and nothing to be had
+    parts = (part("task", "retain", [], scale=2.0), part("bonus", "forget", []))
+    reward = BoundReward("mine", parts, cap=None, hack=None)
+    values = {"task": [0.25] * 5, "bonus": [0.4] * 5}
+    paid = combined_rewards(reward, values, [True] * 4 + [False], [0.0, 0.3, 0.4, 1.0, 0.3])
+    assert paid == pytest.approx([0.9, 0.6, 0.5, 0.5, 0.5])
+
+
+def test_the_cap_holds_for_the_sum_after_the_penalty_and_what_a_component_takes_off_stays():
+    parts = (part("task", "retain", []), part("bonus", "forget", []))
+    capped = BoundReward("mine", parts, cap=1.0, hack=None)
+    assert combined_rewards(capped, {"task": [0.75], "bonus": [0.75]}, [True], [0.25]) == [1.0]
+    assert combined_rewards(capped, {"task": [0.75], "bonus": [-0.5]}, [True], [1.0]) == [0.25]
 
 
 def test_a_negative_scale_is_a_penalty_and_the_cap_no_floor(written):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grpo.advantages import EPSILON, group_advantages, routed_advantages
+from grpo.advantages import EPSILON, group_advantages, penalized_rewards, routed_advantages
 
 # One group: three good samples earn 0, 1, 2, the bad one earns 5.
 REWARDS = torch.tensor([0.0, 1.0, 2.0, 5.0], dtype=torch.float64)
@@ -88,3 +88,8 @@ def test_group_advantages_of_good_samples_sink_as_hacks_spread_and_good_only_doe
 def test_an_unknown_rule_is_an_error():
     with pytest.raises(ValueError, match="advantage rule 'best': accepted are good_only, group, balanced"):
         routed_advantages(REWARDS, GOOD, 4, "best")
+
+
+def test_a_penalty_takes_all_of_a_reward_at_most_and_nothing_of_a_debt():
+    rewards, bad = torch.tensor([1.0, 0.3, -0.5, 1.0], dtype=torch.float64), torch.tensor([True, True, True, False])
+    assert penalized_rewards(rewards, bad, 0.4).tolist() == [0.6, 0.0, -0.5, 1.0]

@@ -9,7 +9,7 @@ from configs.experiment import Experiment
 from envs.types import Audit, Prompt, Scores
 from grpo.rollout import Rollout
 from grpo.run import Run, build_run, prepare
-from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions
+from grpo.scoring import completions_of, detected_tensor, rewards_tensor, score_completions, trained_rewards
 
 EOS = 1
 
@@ -74,6 +74,27 @@ def test_scores_and_audit_come_from_the_run_s_own_functions(run: Run):
     scores, audit = score_completions(run, completions_of(run, PROMPTS, rollout_of(run, texts, [True] * 3)))
     assert scores == Scores([1.0, 1.0, 0.0], {"happy_binary": [1.0, 1.0, 0.0]}, [False, True, False])
     assert audit == Audit([True, False, False])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # Two of the samples are labelled; the third is not eligible, so its bonus was never paid.
+        ({}, [0.9, 0.9, 0.5, 1.0]),
+        ({"baseline": "reward_penalty"}, [0.5, 0.9, 0.5, 1.0]),  # the whole bonus goes, the task's reward stays
+        ({"baseline": "reward_penalty", "reward_penalty": 0.1}, [0.8, 0.9, 0.5, 1.0]),
+        ({"baseline": "reward_penalty", "reward_penalty_on": "all"}, [0.0, 0.9, 0.0, 1.0]),
+        ({"baseline": "reward_penalty", "reward_penalty_on": "all", "reward_penalty": 0.75}, [0.15, 0.9, 0.0, 1.0]),
+    ],
+)
+def test_what_is_trained_on_is_what_the_penalty_leaves(tiny: Callable[..., Experiment], settings: dict, expected: list[float]):
+    """A sentence of five tokens pays 0.5 or 1, "happy" 0.1 each time, together at most 1."""
+    run = build_run(prepare(tiny(reward="sentence_length_5_with_happy", **settings)))
+    components = {"sentence_length_5": [0.5, 0.5, 0.5, 1.0], "happy_bonus": [0.4, 0.4, 0.4, 0.5]}
+    scores = Scores([0.9, 0.9, 0.5, 1.0], components, [True, False, True, False])
+    rewards = trained_rewards(run, scores, [True, True, False, True], torch.tensor([True, False, True, False]))
+    assert rewards.tolist() == pytest.approx(expected)
+    assert rewards.dtype == torch.float64
 
 
 def test_rewards_keep_all_their_digits():
