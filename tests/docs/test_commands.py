@@ -113,6 +113,8 @@ def assert_module_takes(words: list[str]) -> None:
     """Without running it: `-m MODULE` exists, and its help, asked for behind the other words, names every option."""
     flag, name, *words = words
     module = importlib.import_module(name)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{name}.__main__")
     assert flag == "-m" and callable(module.main)
     if not words:
         return
