@@ -36,9 +36,11 @@ def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:
 
 def trained_rewards(run: Run, scores: Scores, eligible: list[bool], labelled: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
     """What the advantages are made of: the rewards, less the treatment's penalty where a sample is labelled."""
-    treatment = run.config.treatment
+    treatment, earned = run.config.treatment, rewards_tensor(scores, run.device)
+    if not treatment.penalty:
+        return earned
     if treatment.penalty_on == "all":
-        return penalized_rewards(rewards_tensor(scores, run.device), labelled, treatment.penalty)
+        return penalized_rewards(earned, labelled, treatment.penalty)
     penalties = [treatment.penalty * flag for flag in labelled.tolist()]
     rewards = combined_rewards(run.reward, scores.components, eligible, penalties)
     return torch.tensor(rewards, dtype=torch.float64, device=run.device)

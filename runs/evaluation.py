@@ -101,8 +101,11 @@ def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[
 
 def evaluation_keys(config: ResolvedExperiment, prompts: list[Prompt], generations: list[int]) -> SampleKeys:
     """The same for runs of all seeds, unless `eval.seed` says otherwise."""
-    seed = config.seed if config.eval.seed == "run" else config.eval.seed
-    return SampleKeys(seed, 0, [prompt.index for prompt in prompts], generations)
+    return SampleKeys(evaluation_seed(config), 0, [prompt.index for prompt in prompts], generations)
+
+
+def evaluation_seed(config: ResolvedExperiment) -> int:
+    return config.seed if config.eval.seed == "run" else config.eval.seed
 
 
 def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> Rollout:
@@ -175,7 +178,7 @@ def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
 def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> dict[str, Any]:
     """Another reward of the same completions, with the hack rate by its own predicate, as `eval_rewards/NAME...`."""
     scores, audit = score_completions(replace(run, reward=reward), evaluation.completions)
-    intervals = bootstrap_intervals(evaluation_keys(run.config, [], []).seed, scores, audit)
+    intervals = bootstrap_intervals(evaluation_seed(run.config), scores, audit)
     hacked = None if audit.hacked is None else share(audit.hacked)
     row = {"": mean(scores.rewards), "/interval": list(intervals["reward"]), "/hacked": hacked}
     if audit.hacked is not None:
