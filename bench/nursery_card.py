@@ -26,7 +26,7 @@ from envs.scoring import audit, score
 from envs.types import Completion
 from grpo.run import Run, build_run, prepare
 from models.hub import NURSERY
-from models.llama import LlamaConfig
+from models.llama_config import LlamaConfig
 from models.nursery import generator
 from models.nursery.making import corpus, pretrain
 from records.figures import cell, mean, share

@@ -30,7 +30,7 @@ class PolicyLoss:
 
 @dataclass(frozen=True)
 class RatioFigures:
-    """What became of the ratios of unmasked tokens, `tokens` many; all are 0 when there are none."""
+    """What became of the ratios of `tokens` tokens in the loss; all are 0 when there are none."""
 
     tokens: int
     clip_low: float  # share of tokens whose ratio is clipped below, with a negative advantage
@@ -119,14 +119,16 @@ def clipped_surrogate(ratio: PerToken, advantages: PerSample, epsilon_low: float
     return -torch.where(bound < unclipped, bound, unclipped)
 
 
-def ratio_figures(ratio: PerToken, advantages: PerSample, mask: Mask, epsilon_low: float, epsilon_high: float) -> RatioFigures:
-    if not mask.any():
+def ratio_figures(
+    ratio: Float[Tensor, " tokens"], advantages: Float[Tensor, " tokens"], epsilon_low: float, epsilon_high: float
+) -> RatioFigures:
+    """Of the tokens in the loss, each with the advantage of its sample."""
+    if not len(ratio):
         return RatioFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    advantage, ratio = advantages[:, None].expand_as(ratio)[mask], ratio[mask]  # [tokens]
     return RatioFigures(
         tokens=len(ratio),
-        clip_low=((ratio < 1 - epsilon_low) & (advantage < 0)).double().mean().item(),
-        clip_high=((ratio > 1 + epsilon_high) & (advantage > 0)).double().mean().item(),
+        clip_low=((ratio < 1 - epsilon_low) & (advantages < 0)).double().mean().item(),
+        clip_high=((ratio > 1 + epsilon_high) & (advantages > 0)).double().mean().item(),
         ratio_mean=ratio.mean().item(),
         ratio_min=ratio.min().item(),
         ratio_max=ratio.max().item(),

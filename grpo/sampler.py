@@ -1,10 +1,13 @@
 """Batched sampling with a static key-value cache.
 
-Each distinct prompt is prefilled once and its cache is shared out to its group; then one token a row and step.
-Finished rows leave the batch. A row's text is a function of its prompt and its uniforms alone: exactly so in
-float64; in float32 products of few rows round differently, so fewer than 8 rows are never computed.
+Each distinct prompt is prefilled once and its cache is shared out to its group; then one token a row and step, with the
+adapters merged into the weights. Finished rows leave the batch. A row's text is a function of its prompt and its uniforms
+alone: exactly so in float64; in float32 products of few rows round differently, so fewer than 8 rows are never computed.
+
+Within the loop nothing is asked of the device but every `CHECK_EVERY` tokens, and shapes change no more often than that.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,11 +17,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from configs.experiment import SamplingSettings
 from grpo.rollout import Rollout
-from models.llama import KVCache, Llama, empty_cache
+from models.decoding import KVCache, decode, prefill
+from models.llama import Llama, Weights, rotations
 
 PromptIds = Sequence[Sequence[int]]
 FEWEST_ROWS = 8
-SHRINK_AT = 0.75  # finished rows are dropped once this share of the rows held, or less, is alive
+CHECK_EVERY = 8  # tokens, after which finished rows may leave
+SHRINK_AT = 0.875  # they do once this share of the rows held, or less, is alive: leaving costs a copy of the cache
 
 
 @torch.no_grad()
@@ -29,45 +34,46 @@ def sample(
 
     Raises ValueError when a prompt is empty or prompt and completion exceed the model's context.
     """
-    device, eos, limit = model.head.device, model.config.eos_token_id, settings.max_completion_length
+    weights, eos, limit = model.weights(), model.config.eos_token_id, settings.max_completion_length
     lengths = [len(prompt) for prompt in prompts]
     shortest, longest = min(lengths), max(lengths)
     if shortest < 1 or longest + limit > model.config.max_position_embeddings:
         raise ValueError(f"prompts of {shortest} to {longest} tokens and completions of {limit} do not fit the context")
     assert uniforms.shape == (len(prompts) * group_size, limit), (uniforms.shape, len(prompts), group_size, limit)
 
-    cache, hidden = prefill(model, prompts, longest + limit)
-    count = len(uniforms)
+    count, device = len(uniforms), weights.embedding.device
     # Row r of the batch computes completion `held[r]`; rows beyond the completions only fill the batch up.
     held = torch.arange(max(count, FEWEST_ROWS), device=device) % count
-    alive = torch.arange(len(held), device=device) < count
-    prompt_of, uniforms = held // group_size, uniforms.to(device)
-    cache, hidden = cache.select(prompt_of), hidden[prompt_of]  # from a row a prompt to a row a completion: [rows, hidden]
-    prompt_lengths = torch.tensor(lengths, device=device).repeat_interleave(group_size)
-    completion_ids = torch.full((count, limit), eos, device=device)  # [n, t]
+    prompt_lengths, uniforms = torch.tensor(lengths, device=device).repeat_interleave(group_size), uniforms.to(device)
+    cache, hidden = prefill_prompts(weights, prompts, longest + limit, held // group_size)
+    turns = rotations(weights, torch.arange(longest + limit, device=device)[None])[0, :, 0]  # [positions, pairs]
+    completion_ids = torch.full((count, limit), eos, device=device)
     logprobs = hidden.new_zeros(count, limit)
 
     for t in range(limit):
-        tokens, token_logprobs = choose_tokens(hidden @ model.head.T, uniforms[held, t], settings)
-        completion_ids[held[alive], t], logprobs[held[alive], t] = tokens[alive], token_logprobs[alive]
-        alive = alive & (tokens != eos)
-        if t + 1 == limit or not alive.any():
+        tokens, token_logprobs = choose_tokens(hidden @ weights.head.T, uniforms[held, t], settings)
+        completion_ids[held, t], logprobs[held, t] = tokens, token_logprobs
+        if t + 1 == limit:
             break
-        if alive.sum() <= SHRINK_AT * len(alive) and len(alive) > FEWEST_ROWS:
-            kept = torch.argsort(~alive, stable=True)[: max(int(alive.sum()), FEWEST_ROWS)]  # finished ones where too few live
-            held, alive, tokens, cache = held[kept], alive[kept], tokens[kept], cache.select(kept)
-        hidden = model(tokens[:, None], cache, prompt_lengths[held] + t)[:, 0]
+        if (t + 1) % CHECK_EVERY == 0:
+            alive = (completion_ids[held, : t + 1] != eos).all(1)
+            if not alive.any():
+                break
+            if (still := max(int(alive.sum()), FEWEST_ROWS)) <= SHRINK_AT * len(held):
+                kept = torch.argsort(~alive, stable=True)[:still]  # finished ones, too, where too few live
+                held, tokens, cache = held[kept], tokens[kept], cache.select(kept)
+        hidden = decode(weights, cache, tokens, turns[prompt_lengths[held] + t])
     return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
 
 
-def prefill(model: Llama, prompts: PromptIds, positions: int) -> tuple[KVCache, Float[Tensor, "p hidden"]]:
-    """One cache row a prompt, and the hidden state of each prompt's last token."""
-    rows = [prompts[i % len(prompts)] for i in range(max(len(prompts), FEWEST_ROWS))]
-    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(model.head.device)
-    cache = empty_cache(model, len(rows), positions)
-    hidden = model(ids, cache)
-    last = torch.tensor([len(row) - 1 for row in rows], device=ids.device)
-    return cache, hidden[torch.arange(len(rows)), last]
+def prefill_prompts(
+    weights: Weights, prompts: PromptIds, slots: int, prompt_of: Int[Tensor, " n"]
+) -> tuple[KVCache, Float[Tensor, "n hidden"]]:
+    """Computes each prompt once; gives row r of the batch the cache and the last hidden state of prompt `prompt_of[r]`."""
+    rows = [torch.tensor(prompts[i % len(prompts)]) for i in range(max(len(prompts), FEWEST_ROWS))]
+    ids, lengths = pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
+    cache, hidden = prefill(weights, ids.to(prompt_of.device), lengths.to(prompt_of.device), slots)
+    return cache.select(prompt_of), hidden[prompt_of]
 
 
 def choose_tokens(
@@ -80,16 +86,35 @@ def choose_tokens(
     if settings.temperature == 0:
         tokens = logits.argmax(1)
         return tokens, logits.log_softmax(1).gather(1, tokens[:, None]).squeeze(1)
-    scaled = truncate(logits / settings.temperature, settings.top_k, settings.top_p)
-    logprobs = scaled.log_softmax(1)
-    cumulative = logprobs.double().exp().cumsum(1)  # [n, vocab]
-    threshold = uniforms[:, None] * cumulative[:, -1:]  # [n, 1]
-    tokens = torch.searchsorted(cumulative, threshold, right=True)  # [n, 1]
-    # uniform * total may round up to the total, beyond the last token of positive probability
+    scaled = logits if settings.temperature == 1 else logits / settings.temperature
+    probabilities = truncate(scaled, settings.top_k, settings.top_p).softmax(1)
+    # The sum over the vocabulary in two steps: first the block of tokens in which the uniform is passed, then the token.
+    width = block_width(probabilities.shape[1])
+    blocks = probabilities.unflatten(1, (-1, width))
+    cumulative = blocks.sum(2).double().cumsum(1)
+    block, beyond = passed_at(cumulative, uniforms[:, None] * cumulative[:, -1:])
+    within = blocks.gather(1, block[:, :, None].expand(-1, 1, width)).squeeze(1)  # [n, width]
+    token, _ = passed_at(within.double().cumsum(1), beyond)
+    tokens = block * width + token
+    return tokens.squeeze(1), probabilities.gather(1, tokens).log().squeeze(1)
+
+
+def passed_at(
+    cumulative: Float[Tensor, "n k"], threshold: Float[Tensor, "n 1"]
+) -> tuple[Int[Tensor, "n 1"], Float[Tensor, "n 1"]]:
+    """Where a cumulative sum first exceeds a threshold, and by how much the threshold exceeds the sum before."""
+    at = torch.searchsorted(cumulative, threshold, right=True)
+    # A threshold may round up to the total, beyond the last entry of positive probability.
     last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    # clamped, so that logits of NaN give a log-probability of NaN and not an error about indices
-    tokens = torch.minimum(tokens, last).clamp(max=logits.shape[1] - 1)
-    return tokens.squeeze(1), logprobs.gather(1, tokens).squeeze(1)
+    # Clamped, so that logits of NaN give a log-probability of NaN and not an error about indices.
+    at = torch.minimum(at, last).clamp(max=cumulative.shape[1] - 1)
+    before = cumulative.gather(1, (at - 1).clamp(min=0)).where(at > 0, 0.0)
+    return at, threshold - before
+
+
+def block_width(vocab: int) -> int:
+    """The divisor of the vocabulary that is nearest to its root from below."""
+    return next(width for width in range(math.isqrt(vocab), 0, -1) if vocab % width == 0)
 
 
 def truncate(logits: Float[Tensor, "n vocab"], top_k: int, top_p: float) -> Float[Tensor, "n vocab"]:
@@ -111,11 +136,14 @@ def pack_rollout(
 ) -> Rollout:  # fmt: skip
     """Cuts at the first EOS and the longest completion; lays prompts and completions out without gaps."""
     ended = completion_ids == eos
-    before_eos = ended.cumsum(1) - ended.long() == 0
-    lengths = before_eos.sum(1)
-    width = int(lengths.max())
-    repeated = (prompt for prompt in prompts for _ in range(group_size))
-    parts = zip(repeated, completion_ids, lengths.tolist(), strict=True)
-    rows = [torch.cat([completion.new_tensor(prompt), completion[:length]]) for prompt, completion, length in parts]
-    ids = pad_sequence(rows, batch_first=True, padding_value=eos)
-    return Rollout(ids, prompt_lengths, completion_ids[:, :width], before_eos[:, :width], logprobs[:, :width], ended.any(1))
+    mask = ended.cumsum(1) - ended.long() == 0  # [n, limit]
+    lengths = mask.sum(1)
+    width, length = int(lengths.max()), int((prompt_lengths + lengths).max())
+    completion_ids, logprobs = completion_ids.where(mask, eos)[:, :width], logprobs.where(mask, 0.0)[:, :width]
+    mask = mask[:, :width]
+    column = torch.arange(length, device=mask.device)
+    in_prompt, in_text = column < prompt_lengths[:, None], column < (prompt_lengths + lengths)[:, None]  # [n, length]
+    ids = completion_ids.new_full((len(mask), length), eos)
+    ids[in_prompt] = torch.tensor([i for prompt in prompts for i in [*prompt] * group_size], device=ids.device)
+    ids[in_text & ~in_prompt] = completion_ids[mask]
+    return Rollout(ids, prompt_lengths, completion_ids, mask, logprobs, ended.any(1))

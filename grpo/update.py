@@ -6,16 +6,17 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
 from envs.types import Prompt
 from grpo.checks import BrokenInvariant, check_finite, check_sampling_logprobs
-from grpo.logprobs import completion_logprobs
-from grpo.loss import RatioFigures, loss_denominator, policy_loss, ratio_figures
+from grpo.logprobs import piece_logprobs, pieces
+from grpo.loss import PolicyLoss, RatioFigures, loss_denominator, policy_loss, ratio_figures
 from grpo.rollout import Rollout
 from grpo.run import Run, trained_groups
+from models.llama import Weights
 from routing.router import MicroBatch, Routes, routed_backward
 
 LOSS_SETTINGS = ("loss_type", "epsilon_low", "epsilon_high", "kl_estimator", "kl_corrected")  # what `policy_loss` takes of `grpo`
@@ -45,6 +46,17 @@ class Pass:
     logp_difference_sum: float  # of |training - sampling|, in nats
     logp_difference_max: float
     grad_norms: dict[str, float]  # of the gradient this pass added, by adapter
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A few rows' part of a pass. Of tokens in the loss: `ratio` and `advantages`; of all sampled tokens: the others."""
+
+    loss: PolicyLoss
+    ratio: Float[Tensor, " tokens"]
+    advantages: Float[Tensor, " tokens"]
+    entropy: Float[Tensor, " sampled"]
+    logp_difference: Float[Tensor, " sampled"]  # |training - sampling|, nats
 
 
 @dataclass(frozen=True)
@@ -103,11 +115,41 @@ def optimizer_step(run: Run, batch: Batch, denominator: float, on_policy: bool) 
 
 
 def forward_backward(run: Run, batch: Batch, micro_batch: MicroBatch, denominator: float, on_policy: bool) -> Pass:
-    config, rows = run.config.grpo, micro_batch.rows  # [m]
+    """Piece by piece (`grpo.logprobs.pieces`). Losses and gradients of the pieces add up, the gradients in the matrices that
+    the model computes with; from there they reach the parameters once.
+    """
+    before = {parameter: parameter.grad.clone() for parameter in run.policy.parameters() if parameter.grad is not None}
+    weights, rows, config = run.policy.weights(), micro_batch.rows, run.config.grpo
+    leaves = weights.leaves()
+    done = [
+        piece_forward_backward(run, batch, leaves, rows[piece], micro_batch.name, denominator, on_policy)
+        for piece in pieces(batch.rollout.rows(rows))
+    ]
+    weights.backward(leaves)
+    ratio, advantages = torch.cat([piece.ratio for piece in done]), torch.cat([piece.advantages for piece in done])
+    entropy, difference = torch.cat([piece.entropy for piece in done]), torch.cat([piece.logp_difference for piece in done])
+    return Pass(
+        loss=sum(piece.loss.loss.item() for piece in done),
+        policy=sum(piece.loss.policy.item() for piece in done),
+        kl=None if batch.ref_logprobs is None else sum(piece.loss.kl.item() for piece in done),
+        ratios=ratio_figures(ratio, advantages, config.epsilon_low, config.epsilon_high),
+        tokens=len(entropy),
+        entropy_sum=float(entropy.sum()),
+        logp_difference_sum=float(difference.sum()),
+        logp_difference_max=float(difference.max()),
+        grad_norms=added_norms(run, before),
+    )
+
+
+def piece_forward_backward(
+    run: Run, batch: Batch, leaves: Weights, rows: Int[Tensor, " m"], name: str, denominator: float, on_policy: bool
+) -> Piece:
+    """Leaves its gradients in `leaves`. Raises BrokenInvariant."""
+    config = run.config.grpo
     part, prompts = batch.rollout.rows(rows), [batch.prompts[i] for i in rows.tolist()]
     advantages = batch.advantages[rows]
     mask = part.mask & part.finished[:, None] if config.mask_truncated else part.mask  # [m, t]
-    logprobs, entropy = completion_logprobs(run.policy, part, run.config.sampling.temperature)  # [m, t]
+    logprobs, entropy = piece_logprobs(leaves, part, run.config.sampling.temperature)  # [m, t]
     check_finite("logprobs", logprobs.detach(), run.step, prompts)
     difference = (logprobs.detach() - part.logprobs).abs() * part.mask  # [m, t]
     if on_policy:
@@ -115,20 +157,10 @@ def forward_backward(run: Run, batch: Batch, micro_batch: MicroBatch, denominato
     ref_logprobs = None if batch.ref_logprobs is None else batch.ref_logprobs[rows, : mask.shape[1]]
     settings: dict[str, Any] = {name: getattr(config, name) for name in LOSS_SETTINGS} | {"beta": run.config.beta}
     loss = policy_loss(logprobs, part.logprobs, ref_logprobs, advantages, mask, denominator=denominator, **settings)
-    check_finite(f"loss of the {micro_batch.name} samples", loss.loss.detach(), run.step)
-    before = {parameter: parameter.grad.clone() for parameter in run.policy.parameters() if parameter.grad is not None}
+    check_finite(f"loss of the {name} samples", loss.loss.detach(), run.step)
     loss.loss.backward()
-    return Pass(
-        loss=loss.loss.item(),
-        policy=loss.policy.item(),
-        kl=None if ref_logprobs is None else loss.kl.item(),
-        ratios=ratio_figures(loss.ratio, advantages, mask, config.epsilon_low, config.epsilon_high),
-        tokens=int(part.mask.sum()),
-        entropy_sum=float(entropy.sum()),
-        logp_difference_sum=float(difference.sum()),
-        logp_difference_max=float(difference.max()),
-        grad_norms=added_norms(run, before),
-    )
+    of_tokens = advantages[:, None].expand_as(mask)[mask]
+    return Piece(loss, loss.ratio[mask], of_tokens, entropy[part.mask], difference[part.mask])
 
 
 def added_norms(run: Run, before: dict[Parameter, Tensor]) -> dict[str, float]:

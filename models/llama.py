@@ -1,139 +1,34 @@
 """A compact Llama decoder: grouped-query attention, rotary positions, RMSNorm, SwiGLU, tied or untied head.
 
-Parameter names are those of Hugging Face checkpoints. Sequences are right-padded and start at position 0,
-so that causality alone keeps padding out of every real token's sight and no padding mask exists anywhere.
+The modules hold the parameters, under the names of Hugging Face checkpoints. What is computed stands below them, as
+functions of `Weights`: for each layer the four matrices of its products, made of the modules' (and of their adapters) by
+`Llama.weights`. Training, scoring and sampling compute with the same functions and the same matrices.
 
-Left out on purpose: dropout, scaled rotary positions, sliding windows. A query/key/value bias exists where the
-config asks for one (`attention_bias`); a query/key norm would be a line in `Attention`.
+Whole sequences are right-padded and start at position 0, so that causality alone keeps padding out of every real token's
+sight. Left out on purpose: dropout, scaled rotary positions, sliding windows. A query/key/value bias exists where the
+config asks for one (`attention_bias`); a query/key norm would be a line in `decoder`.
 """
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-
-class UnsupportedModel(ValueError):
-    """A checkpoint that this decoder cannot represent exactly."""
-
-
-@dataclass(frozen=True)
-class LlamaConfig:
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int
-    rms_norm_eps: float
-    rope_theta: float
-    tie_word_embeddings: bool
-    attention_bias: bool
-    mlp_bias: bool
-    eos_token_id: int
-
-    def to_hf(self) -> dict[str, Any]:
-        """The contents of a `config.json` that transformers 5 reads."""
-        rope = {"rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta}}
-        named = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "dtype": "float32"}
-        return named | {k: v for k, v in asdict(self).items() if k != "rope_theta"} | rope
-
-
-SUPPORTED = {"hidden_act": "silu", "pretraining_tp": 1, "rope_type": "default"}  # what the decoder takes for granted
-OPTIONAL = {"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}  # and what their absence means
-DERIVED = ("rope_theta", "num_key_value_heads", "head_dim")  # may be absent, too
-
-
-def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
-    """Reads a Hugging Face `config.json`, with rotary settings at the top level (old) or nested (new).
-
-    Raises UnsupportedModel for another architecture or a setting that the decoder does not implement.
-    """
-    if config.get("model_type") != "llama":
-        raise UnsupportedModel(f"model_type {config.get('model_type')!r} is not supported; supported: 'llama'")
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    settings = config | {"rope_type": rope.get("rope_type", rope.get("type", "default"))}
-    for name, supported in SUPPORTED.items():
-        if settings.get(name, supported) != supported:
-            raise UnsupportedModel(f"{name}={settings[name]!r} is not supported; supported: {supported!r}")
-    theta = rope.get("rope_theta", config.get("rope_theta"))
-    eos = config.get("eos_token_id")
-    if theta is None or not isinstance(eos, int):
-        raise UnsupportedModel(f"config.json needs rope_theta and one integer eos_token_id, got {theta!r} and {eos!r}")
-    if missing := [field.name for field in fields(LlamaConfig) if field.name not in (*DERIVED, *OPTIONAL, *config)]:
-        raise UnsupportedModel(f"config.json lacks {', '.join(missing)}")
-    heads = config["num_attention_heads"]
-    derived = {
-        "rope_theta": float(theta),
-        "num_key_value_heads": config.get("num_key_value_heads") or heads,
-        "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
-    }
-    return LlamaConfig(**{field.name: (OPTIONAL | config | derived)[field.name] for field in fields(LlamaConfig)})
-
-
-@dataclass
-class KVCache:
-    """Keys and values of past positions: `keys`, `values` [layers, N, key-value heads, positions, head_dim]."""
-
-    keys: Float[Tensor, "layers n heads positions head_dim"]
-    values: Float[Tensor, "layers n heads positions head_dim"]
-
-    def select(self, rows: Int[Tensor, " m"]) -> "KVCache":
-        """The cache of some rows, in the order given; a row may come up several times."""
-        return KVCache(self.keys.index_select(1, rows), self.values.index_select(1, rows))
-
-
-def empty_cache(model: "Llama", rows: int, positions: int) -> KVCache:
-    c, weight = model.config, model.model.embed_tokens.weight
-    shape = (c.num_hidden_layers, rows, c.num_key_value_heads, positions, c.head_dim)
-    return KVCache(weight.new_zeros(shape), weight.new_zeros(shape))
-
-
-def rotate(x: Float[Tensor, "n heads t d"], cos: Float[Tensor, "#n 1 t d"], sin: Float[Tensor, "#n 1 t d"]) -> Tensor:
-    """Rotary positions in the half-split form of Hugging Face's Llama."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+from models.llama_config import LlamaConfig
 
 
 class Attention(nn.Module):
     def __init__(self, c: LlamaConfig):
         super().__init__()
-        self.head_dim = c.head_dim
         inner, inner_kv = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
         self.q_proj = nn.Linear(c.hidden_size, inner, bias=c.attention_bias)
         self.k_proj = nn.Linear(c.hidden_size, inner_kv, bias=c.attention_bias)
         self.v_proj = nn.Linear(c.hidden_size, inner_kv, bias=c.attention_bias)
         self.o_proj = nn.Linear(inner, c.hidden_size, bias=c.attention_bias)
-
-    def forward(self, x, cos, sin, past, positions, visible):
-        projected = (projection(x) for projection in (self.q_proj, self.k_proj, self.v_proj))
-        q, k, v = (rearrange(each, "n t (h d) -> n h t d", d=self.head_dim) for each in projected)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        if past is not None:
-            k, v = write_and_read(past, positions, k, v, visible)
-        group = q.shape[1] // k.shape[1]
-        if group > 1:
-            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
-        return self.o_proj(rearrange(out, "n h t d -> n t (h d)"))
-
-
-def write_and_read(past: tuple[Tensor, Tensor], positions: Tensor, k: Tensor, v: Tensor, visible: Tensor | None):
-    """Stores new keys and values in one layer's cache; returns those that the queries attend to."""
-    keys, values = past
-    if visible is None:  # prefill: positions 0..t-1 of every row, nothing earlier to see
-        keys[:, :, : k.shape[2]], values[:, :, : v.shape[2]] = k, v
-        return k, v
-    rows = torch.arange(len(k), device=k.device)
-    keys[rows, :, positions[:, 0]], values[rows, :, positions[:, 0]] = k[:, :, 0], v[:, :, 0]
-    length = visible.shape[-1]
-    return keys[:, :, :length], values[:, :, :length]
 
 
 class MLP(nn.Module):
@@ -143,9 +38,6 @@ class MLP(nn.Module):
         self.up_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias=c.mlp_bias)
         self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, bias=c.mlp_bias)
 
-    def forward(self, x):
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-
 
 class Layer(nn.Module):
     def __init__(self, c: LlamaConfig):
@@ -154,10 +46,6 @@ class Layer(nn.Module):
         self.self_attn = Attention(c)
         self.post_attention_layernorm = nn.RMSNorm(c.hidden_size, eps=c.rms_norm_eps)
         self.mlp = MLP(c)
-
-    def forward(self, x, *attention_inputs):
-        x = x + self.self_attn(self.input_layernorm(x), *attention_inputs)
-        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Decoder(nn.Module):
@@ -182,35 +70,139 @@ class Llama(nn.Module):
         """The output embedding; its logits are `hidden @ head.T`."""
         return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
 
-    def forward(
-        self, ids: Int[Tensor, "n t"], cache: KVCache | None = None, positions: Int[Tensor, " n"] | None = None
-    ) -> Float[Tensor, "n t hidden"]:
-        """Hidden states after the last norm, without the head.
+    def weights(self) -> "Weights":
+        """What the model computes with, differentiable in the parameters."""
+        layers = tuple(layer_weights(layer) for layer in self.model.layers)  # type: ignore[arg-type]
+        return Weights(self.config, self.model.embed_tokens.weight, layers, self.model.norm.weight, self.head)
 
-        Without `positions`: whole right-padded sequences from position 0, kept in `cache` where one is given.
-        With `positions`: one token a row (t = 1) at that row's own position, attending to the row's cache.
-        """
-        if positions is None:
-            at, visible = torch.arange(ids.shape[1], device=ids.device)[None], None
-        else:
-            assert cache is not None and ids.shape[1] == 1, "a token by position needs a cache, one token a row"
-            at = positions[:, None]
-            visible = (torch.arange(int(positions.max()) + 1, device=ids.device) <= at)[:, None, None]
-        cos, sin = self.rotation(at)
-        x = self.model.embed_tokens(ids)
-        for i, layer in enumerate(self.model.layers):
-            past = None if cache is None else (cache.keys[i], cache.values[i])
-            x = layer(x, cos, sin, past, at, visible)
-        return self.model.norm(x)
+    def forward(self, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t hidden"]:
+        """Hidden states of right-padded sequences after the last norm, without the head."""
+        return hidden_states(self.weights(), ids)
 
-    def rotation(self, positions: Int[Tensor, "n t"]) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [n, 1, t, head_dim]; angles in float32 as in Hugging Face, or float64 with the model."""
-        dtype = self.model.embed_tokens.weight.dtype
-        wide = torch.promote_types(dtype, torch.float32)
-        exponents = torch.arange(0, self.config.head_dim, 2, device=positions.device).to(wide) / self.config.head_dim
-        angles = positions[:, None, :, None].to(wide) * (1.0 / self.config.rope_theta**exponents)
-        angles = torch.cat((angles, angles), dim=-1)
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+@runtime_checkable
+class Projection(Protocol):
+    """A linear layer, or one with adapters around it."""
+
+    @property
+    def weight(self) -> Float[Tensor, "outputs inputs"]: ...
+
+    @property
+    def bias(self) -> Float[Tensor, " outputs"] | None: ...
+
+
+class Affine(NamedTuple):
+    """What maps x to x @ weight.T + bias."""
+
+    weight: Float[Tensor, "outputs inputs"]
+    bias: Float[Tensor, " outputs"] | None
+
+
+class LayerWeights(NamedTuple):
+    """One layer's norms, each with the product behind it, and its other products."""
+
+    attention_norm: Float[Tensor, " hidden"]
+    query_key_value: Affine
+    output: Affine
+    mlp_norm: Float[Tensor, " hidden"]
+    gate_up: Affine
+    down: Affine
+
+
+class Weights(NamedTuple):
+    config: LlamaConfig
+    embedding: Float[Tensor, "vocab hidden"]
+    layers: tuple[LayerWeights, ...]
+    norm: Float[Tensor, " hidden"]
+    head: Float[Tensor, "vocab hidden"]
+
+    def leaves(self) -> "Weights":
+        """The same numbers, cut off from what they were made of, so that the gradients of several passes add up in them."""
+        return tree_map_only(Tensor, lambda tensor: tensor.detach().requires_grad_(tensor.requires_grad), self)
+
+    def backward(self, leaves: "Weights") -> None:
+        """Hands the gradients in `leaves` on to the parameters."""
+        pairs = zip(tensors_of(self), tensors_of(leaves), strict=True)
+        made, grads = zip(*((tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None), strict=True)
+        torch.autograd.backward(made, grads)
+
+
+def tensors_of(weights: Weights) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(weights) if isinstance(leaf, Tensor)]
+
+
+def layer_weights(layer: Layer) -> LayerWeights:
+    attention, mlp = layer.self_attn, layer.mlp
+    return LayerWeights(
+        layer.input_layernorm.weight,
+        stacked(attention.q_proj, attention.k_proj, attention.v_proj),
+        Affine(attention.o_proj.weight, attention.o_proj.bias),
+        layer.post_attention_layernorm.weight,
+        stacked(mlp.gate_proj, mlp.up_proj),
+        Affine(mlp.down_proj.weight, mlp.down_proj.bias),
+    )
+
+
+def stacked(*projections: Projection) -> Affine:
+    """One product for several of the same input."""
+    biases = [projection.bias for projection in projections if projection.bias is not None]
+    assert len(biases) in (0, len(projections)), "of projections of one input, all have a bias or none"
+    return Affine(torch.cat([projection.weight for projection in projections]), torch.cat(biases) if biases else None)
+
+
+# Attention of layer i: from queries [n, t, heads, head_dim], keys and values [n, t, key-value heads, head_dim] to [n, t, inner].
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+def decoder(
+    weights: Weights, ids: Int[Tensor, "n t"], rotation: Complex[Tensor, "#n t 1 pairs"], attend: Attend
+) -> Float[Tensor, "n t hidden"]:
+    """Hidden states after the last norm.
+
+    Reshapes are torch's own: with tensors, einops imports torch's compiler (seconds), and here it would cost as much as a
+    small product.
+    """
+    c = weights.config
+    heads, turned = c.num_attention_heads, c.num_attention_heads + c.num_key_value_heads
+    x = F.embedding(ids, weights.embedding)
+    for i, layer in enumerate(weights.layers):
+        qkv = F.linear(rms_norm(x, layer.attention_norm, c), *layer.query_key_value).unflatten(-1, (-1, c.head_dim))
+        qk = rotated(qkv[..., :turned, :], rotation)
+        x = x + F.linear(attend(i, qk[..., :heads, :], qk[..., heads:, :], qkv[..., turned:, :]), *layer.output)
+        gate, up = F.linear(rms_norm(x, layer.mlp_norm, c), *layer.gate_up).chunk(2, dim=-1)
+        x = x + F.linear(F.silu(gate) * up, *layer.down)
+    return rms_norm(x, weights.norm, c)
+
+
+def rms_norm(x: Float[Tensor, "n t hidden"], weight: Float[Tensor, " hidden"], c: LlamaConfig) -> Float[Tensor, "n t hidden"]:
+    """As torch's own, whose backward pass takes half as long again."""
+    return x * torch.rsqrt(torch.linalg.vecdot(x, x).unsqueeze(-1) / c.hidden_size + c.rms_norm_eps) * weight
+
+
+def rotated(x: Float[Tensor, "n t heads d"], rotation: Complex[Tensor, "#n t 1 pairs"]) -> Float[Tensor, "n t heads d"]:
+    """Rotary positions in the half-split form of Hugging Face's Llama: dimensions i and i + d / 2 are one complex number."""
+    turned = torch.complex(*x.chunk(2, dim=-1)) * rotation
+    return torch.cat((turned.real, turned.imag), dim=-1)
+
+
+def rotations(weights: Weights, positions: Int[Tensor, "n t"]) -> Complex[Tensor, "n t 1 pairs"]:
+    """Rotary positions as complex numbers; angles in float32 as in Hugging Face, or float64 with the weights."""
+    c, wide = weights.config, torch.promote_types(weights.embedding.dtype, torch.float32)
+    exponents = torch.arange(0, c.head_dim, 2, device=positions.device).to(wide) / c.head_dim
+    angles = positions[:, :, None, None].to(wide) * (1.0 / c.rope_theta**exponents)
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def hidden_states(weights: Weights, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t hidden"]:
+    """Of whole right-padded sequences from position 0."""
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    return decoder(weights, ids, rotations(weights, positions), lambda _, q, k, v: causal_attention(q, k, v))
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "n t inner"]:
+    q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+    grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped).transpose(1, 2).flatten(2)
 
 
 def initialize(model: Llama, seed: int, std: float = 0.02) -> None:

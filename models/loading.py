@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 
 from configs.errors import UserError
 from models.hub import NURSERY, hub_error, silence_retries
-from models.llama import Llama, LlamaConfig, UnsupportedModel, config_from_hf
+from models.llama import Llama
+from models.llama_config import LlamaConfig, UnsupportedModel, config_from_hf
 from models.nursery.generator import DATA
 
 

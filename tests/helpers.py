@@ -12,7 +12,8 @@ from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from models.llama import Llama, LlamaConfig
+from models.llama import Llama
+from models.llama_config import LlamaConfig
 
 UNK, EOS = "[UNK]", "[EOS]"
 VOCAB = 32

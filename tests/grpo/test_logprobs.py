@@ -1,4 +1,4 @@
-"""Chunked log-probabilities against log_softmax over whole logits, in float64, and what memory they take."""
+"""Log-probabilities against log_softmax over whole logits, in float64, and what memory they take piece by piece."""
 
 import math
 import weakref
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grpo.logprobs import chunked_logprobs, completion_logprobs
+from grpo import logprobs as module
+from grpo.logprobs import completion_logprobs, piece_logprobs, pieces, token_logprobs
 from grpo.rollout import Rollout
-from models.llama import Llama, LlamaConfig, initialize
-from tests.helpers import pairwise
+from models.llama import Llama, initialize
+from models.llama_config import LlamaConfig
 
 EOS = 1
 
@@ -40,17 +40,18 @@ def test_by_hand():
     # Logits 0 and log 9. At temperature 1 the probabilities are 1/10 and 9/10; at 2 the logits are 0 and log 3: 1/4, 3/4.
     hidden, head = torch.ones(2, 1, dtype=torch.float64), torch.tensor([[0.0], [math.log(9)]], dtype=torch.float64)
     for temperature, rare in ((1.0, 0.1), (2.0, 0.25)):
-        logprobs, entropy = chunked_logprobs(hidden, head, torch.tensor([0, 1]), temperature)
+        logprobs, entropy = token_logprobs(hidden, head, torch.tensor([0, 1]), temperature)
         assert logprobs.tolist() == pytest.approx([math.log(rare), math.log(1 - rare)], rel=1e-14)
         assert entropy.tolist() == pytest.approx([-rare * math.log(rare) - (1 - rare) * math.log(1 - rare)] * 2, rel=1e-14)
 
 
-@pytest.mark.parametrize(("count", "chunk", "temperature"), pairwise([1, 12, 13], [1, 5, 12, 13, 1024], [1.0, 0.6, 2.5]))
-def test_values_and_both_gradients_equal_the_naive_form(count, chunk, temperature):
+@pytest.mark.parametrize("count", [1, 13])
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 2.5])
+def test_values_and_both_gradients_equal_the_naive_form(count, temperature):
     hidden, head, tokens = random_problem(count)
     weights = torch.randn(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected, expected_entropy = naive_logprobs(hidden, head, tokens, temperature)
-    logprobs, entropy = chunked_logprobs(hidden, head, tokens, temperature, chunk)
+    logprobs, entropy = token_logprobs(hidden, head, tokens, temperature)
     assert_close(logprobs, expected, rtol=1e-13, atol=1e-13)
     assert_close(entropy, expected_entropy.detach(), rtol=1e-13, atol=1e-13)
     gradients = torch.autograd.grad((logprobs * weights).sum(), (hidden, head))
@@ -61,7 +62,7 @@ def test_values_and_both_gradients_equal_the_naive_form(count, chunk, temperatur
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_gradients_equal_finite_differences(temperature):
     hidden, head, tokens = random_problem(7)
-    assert gradcheck(lambda h, w: chunked_logprobs(h, w, tokens, temperature, 3)[0], (hidden, head))
+    assert gradcheck(lambda h, w: token_logprobs(h, w, tokens, temperature)[0], (hidden, head))
 
 
 @pytest.mark.parametrize("trained", ["hidden", "head"])
@@ -69,7 +70,7 @@ def test_one_input_alone_may_require_a_gradient(trained):
     hidden, head, tokens = random_problem(7)
     (hidden if trained == "head" else head).requires_grad_(False)
     of = hidden if trained == "hidden" else head
-    logprobs, _ = chunked_logprobs(hidden, head, tokens, 0.6, 3)
+    logprobs, _ = token_logprobs(hidden, head, tokens, 0.6)
     expected, _ = naive_logprobs(hidden, head, tokens, 0.6)
     (of_naive,) = torch.autograd.grad(expected.square().sum(), of)
     logprobs.square().sum().backward()
@@ -79,14 +80,12 @@ def test_one_input_alone_may_require_a_gradient(trained):
 
 def test_entropy_carries_no_gradient():
     hidden, head, tokens = random_problem(3)
-    logprobs, entropy = chunked_logprobs(hidden, head, tokens)
+    logprobs, entropy = token_logprobs(hidden, head, tokens)
     assert logprobs.requires_grad and not entropy.requires_grad
 
 
 def test_entropy_of_equal_logits_is_the_logarithm_of_the_vocabulary():
-    _, entropy = chunked_logprobs(
-        torch.zeros(4, 3, dtype=torch.float64), random_problem(4, 11, 3)[1], torch.tensor([0, 3, 5, 10])
-    )
+    _, entropy = token_logprobs(torch.zeros(4, 3, dtype=torch.float64), random_problem(4, 11, 3)[1], torch.tensor([0, 3, 5, 10]))
     assert entropy.tolist() == pytest.approx([math.log(11)] * 4, rel=1e-14)
 
 
@@ -94,92 +93,24 @@ def test_large_logits_neither_overflow_nor_lose_the_rare_token():
     # Logits 0 and 2000: log-probabilities -2000 and 0 (to e^-2000), entropy 0.
     hidden = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
     head = torch.tensor([[0.0], [2000.0]], dtype=torch.float64)
-    logprobs, entropy = chunked_logprobs(hidden, head, torch.tensor([0, 1]))
+    logprobs, entropy = token_logprobs(hidden, head, torch.tensor([0, 1]))
     assert logprobs.tolist() == [-2000, 0] and entropy.tolist() == [0, 0]
     (gradient,) = torch.autograd.grad(logprobs.sum(), hidden)
     assert gradient.tolist() == [[-2000], [0]]  # head[token] - head[1]
 
 
+def test_a_token_of_no_probability_in_float32_has_its_log_probability_all_the_same():
+    """exp(-200) is 0 in float32; the logarithm of a probability would be minus infinity."""
+    logprobs, _ = token_logprobs(torch.ones(1, 1), torch.tensor([[0.0], [200.0]]), torch.tensor([0]))
+    assert logprobs.item() == -200
+
+
 def test_no_tokens_give_no_values_and_zero_gradients():
     hidden, head, tokens = random_problem(0)
-    logprobs, entropy = chunked_logprobs(hidden, head, tokens)
+    logprobs, entropy = token_logprobs(hidden, head, tokens)
     logprobs.sum().backward()
     assert logprobs.shape == entropy.shape == (0,)
     assert head.grad is not None and torch.equal(head.grad, torch.zeros_like(head))
-
-
-# ---- Memory ----
-
-VOCAB, HIDDEN, CHUNK = 199, 4, 16
-
-
-class Meter(TorchDispatchMode):
-    """Elements of the largest result of an operation, and of all results alive at once at the peak; views are left out."""
-
-    def __init__(self):
-        super().__init__()
-        self.largest = self.alive = self.peak = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        given = {tensor.untyped_storage().data_ptr() for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)}
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
-                self.largest = max(self.largest, tensor.numel())
-                self.alive += tensor.numel()
-                self.peak = max(self.peak, self.alive)
-                weakref.finalize(tensor, self.freed, tensor.numel())
-        return result
-
-    def freed(self, elements: int) -> None:
-        self.alive -= elements
-
-
-def chunked(hidden: Tensor, head: Tensor, tokens: Tensor) -> Tensor:
-    return chunked_logprobs(hidden, head, tokens, 0.9, CHUNK)[0]
-
-
-def naive(hidden: Tensor, head: Tensor, tokens: Tensor) -> Tensor:
-    return naive_logprobs(hidden, head, tokens, 0.9)[0]
-
-
-def metered(function, count: int) -> tuple[Meter, Meter]:
-    """Meters of the forward and of the backward pass."""
-    hidden, head, tokens = random_problem(count, VOCAB, HIDDEN)
-    with Meter() as forward:
-        logprobs = function(hidden, head, tokens)
-    with Meter() as backward:
-        logprobs.sum().backward()
-    return forward, backward
-
-
-def test_nothing_that_is_saved_for_backward_has_tokens_times_vocabulary():
-    def largest_saved(function) -> int:
-        hidden, head, tokens = random_problem(300, VOCAB, HIDDEN)
-        saved = []
-        with saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda tensor: tensor):
-            function(hidden, head, tokens)
-        return max(saved)
-
-    assert largest_saved(naive) == 300 * VOCAB  # the hook sees it where it is saved
-    assert largest_saved(chunked) == 300 * HIDDEN  # the hidden states themselves
-
-
-def test_no_intermediate_is_larger_than_the_logits_of_a_chunk():
-    for meter in metered(chunked, 700):
-        assert meter.largest == CHUNK * VOCAB  # both passes reach it; the hidden states have 2,800 elements, it has 3,184
-    for meter in metered(naive, 700):
-        assert meter.largest == 700 * VOCAB
-
-
-def test_peak_memory_grows_with_the_tokens_by_their_hidden_states_alone():
-    """A thousand more tokens cost a few numbers each and, going backward, a gradient for their hidden state."""
-    (forward, backward), (forward_more, backward_more) = (metered(chunked, count) for count in (1000, 2000))
-    assert forward_more.peak - forward.peak <= 1000 * 5
-    assert backward_more.peak - backward.peak <= 1000 * (HIDDEN + 5)
-    (forward, backward), (forward_more, backward_more) = (metered(naive, count) for count in (1000, 2000))
-    assert forward_more.peak - forward.peak >= 1000 * VOCAB  # so that the meter would show it
-    assert backward_more.peak - backward.peak >= 1000 * VOCAB
 
 
 # ---- Completions under a model ----
@@ -276,3 +207,88 @@ def test_rows_masked_out_are_zero_and_leave_the_others_as_they_are():
     partial = completion_logprobs(model, replace(everything, mask=everything.mask & kept[:, None]), 1.0)
     for values, all_values in zip(partial, whole, strict=True):
         assert_close(values, all_values * kept[:, None], rtol=0, atol=1e-14)
+
+
+# ---- Pieces ----
+
+PIECE = 24  # tokens with padding
+
+
+def many(copies: int) -> Rollout:
+    """The four rows again and again; with their prompts they are 5, 4, 8 and 5 tokens long."""
+    return rollout().rows(torch.arange(4).repeat(copies))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", {"cpu": PIECE})
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_pieces_are_the_rows_by_length_as_many_as_fit():
+    """Longest first: three rows of 8 are 24 tokens; a row of 8 and two of 5 are 24 with padding; then 5 by fours (20)."""
+    lengths = [(many(4).prompt_lengths + many(4).mask.sum(1))[piece].tolist() for piece in pieces(many(4))]
+    assert lengths == [[8, 8, 8], [8, 5, 5], [5, 5, 5, 5], [5, 5, 4, 4], [4, 4]]
+    assert sorted(torch.cat(pieces(many(4))).tolist()) == list(range(16))
+
+
+def test_a_row_longer_than_a_piece_is_one_by_itself(monkeypatch):
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", {"cpu": 5})
+    assert [piece.tolist() for piece in pieces(rollout())] == [[2], [0], [3], [1]]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_values_and_gradients_are_the_same_in_pieces_as_at_once(monkeypatch):
+    model, both = tiny_model(False), []
+    for size in (PIECE, 1000):
+        monkeypatch.setattr(module, "TOKENS_AT_ONCE", {"cpu": size})
+        logprobs, entropy = completion_logprobs(model, many(4), 0.7)
+        both.append((logprobs, entropy, *torch.autograd.grad(logprobs.square().sum(), list(model.parameters()))))
+    for one, other in zip(*both, strict=True):
+        assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+
+class Meter(TorchDispatchMode):
+    """Elements of the largest result of an operation, and of all results alive at once at the peak; views are left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = self.alive = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = {tensor.untyped_storage().data_ptr() for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)}
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
+                self.largest = max(self.largest, tensor.numel())
+                self.alive += tensor.numel()
+                self.peak = max(self.peak, self.alive)
+                weakref.finalize(tensor, self.freed, tensor.numel())
+        return result
+
+    def freed(self, elements: int) -> None:
+        self.alive -= elements
+
+
+def metered_pieces(copies: int, backward: bool) -> Meter:
+    """Of scoring alone, or of forward and backward passes with the gradients gathered in leaves, as the update does it."""
+    model, batch = tiny_model(False), many(copies)
+    if not backward:
+        with Meter() as meter, torch.no_grad():
+            completion_logprobs(model, batch, 1.0)
+        return meter
+    leaves = model.weights().leaves()
+    with Meter() as meter:
+        for piece in pieces(batch):
+            piece_logprobs(leaves, batch.rows(piece), 1.0)[0].sum().backward()
+    return meter
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("backward", [False, True])
+def test_peak_memory_does_not_grow_with_the_batch_but_for_a_few_numbers_a_token(monkeypatch, backward):
+    """300 rows more have 3,900 more places for tokens; the logits of their tokens alone would be 11 times as many."""
+    few, many_rows = metered_pieces(25, backward), metered_pieces(100, backward)
+    assert many_rows.peak - few.peak <= 300 * 4 * 8
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", {"cpu": 10_000})
+    assert metered_pieces(100, backward).peak - metered_pieces(25, backward).peak > 3 * 300 * 4 * 8  # the meter would show it

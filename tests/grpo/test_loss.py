@@ -53,7 +53,8 @@ def described(inputs: Inputs, **options) -> SimpleNamespace:
     """Loss, policy part and KL part, and the figures of the ratios."""
     result = policy_loss(*inputs, **options)
     epsilons = {"epsilon_low": 0.2, "epsilon_high": 0.2} | {k: v for k, v in options.items() if k.startswith("epsilon")}
-    figures = ratio_figures(result.ratio, inputs.advantages, inputs.mask, **epsilons)
+    advantages = inputs.advantages[:, None].expand_as(inputs.mask)
+    figures = ratio_figures(result.ratio[inputs.mask], advantages[inputs.mask], **epsilons)
     return SimpleNamespace(loss=result.loss, policy=result.policy, kl=result.kl, **asdict(figures))
 
 

@@ -20,6 +20,7 @@ from grpo.logprobs import completion_logprobs
 from grpo.randomness import SampleKeys
 from grpo.rollout import Rollout, concatenate
 from grpo.sampler import choose_tokens, sample, truncate
+from models import decoding
 from models.llama import Llama
 from tests.helpers import random_prompts, tiny_llama, transformers_twin
 
@@ -146,11 +147,15 @@ def compositions(seed):
 
 
 @pytest.mark.parametrize("settings", [WHOLE, COOL], ids=["temperature 1", "temperature 0.7"])
-@pytest.mark.parametrize(("shrink_at", "fewest_rows"), [(0.75, 8), (1.0, 1), (1.0, 8), (0.5, 3), (0.0, 8), (0.75, 40)])
-def test_a_sample_does_not_depend_on_its_batch(monkeypatch, settings, shrink_at, fewest_rows):
+@pytest.mark.parametrize(
+    ("shrink_at", "fewest_rows", "check_every"),
+    [(0.75, 8, 1), (1.0, 1, 1), (1.0, 8, 2), (0.5, 3, 1), (0.0, 8, 1), (0.75, 40, 1), (0.875, 8, 8)],
+)
+def test_a_sample_does_not_depend_on_its_batch(monkeypatch, settings, shrink_at, fewest_rows, check_every):
     """Exactly the same tokens whoever the neighbours are, in any order and number, whenever finished rows leave."""
     monkeypatch.setattr(sampler, "SHRINK_AT", shrink_at)
     monkeypatch.setattr(sampler, "FEWEST_ROWS", fewest_rows)
+    monkeypatch.setattr(sampler, "CHECK_EVERY", check_every)
     model = policy()
     reference = whole_batch(model, settings)
     lengths = reference.mask.sum(1)
@@ -184,71 +189,85 @@ def test_a_lower_limit_cuts_a_sample_and_changes_nothing_before():
 # -- what is computed ------------------------------------------------------------------------------------------------------
 
 
-def record_calls(model) -> list[tuple[torch.Tensor, bool]]:
-    """Fills a list with each forward call's ids, and whether it was a decode step."""
-    calls = []
-    model.register_forward_pre_hook(lambda _, args: calls.append((args[0].clone(), len(args) == 3)))
-    return calls
+@dataclasses.dataclass
+class Calls:
+    prefilled: list[torch.Tensor]  # ids [p, t], a call each
+    decoded: list[int]  # rows, a call each
+
+
+@pytest.fixture
+def calls(monkeypatch) -> Calls:
+    """What the sampler asks the model to compute."""
+    recorded = Calls([], [])
+
+    def prefill(weights, ids, lengths, slots):
+        recorded.prefilled.append(ids.clone())
+        return decoding.prefill(weights, ids, lengths, slots)
+
+    def decode(weights, cache, tokens, rotation):
+        recorded.decoded.append(len(tokens))
+        return decoding.decode(weights, cache, tokens, rotation)
+
+    monkeypatch.setattr(sampler, "prefill", prefill)
+    monkeypatch.setattr(sampler, "decode", decode)
+    return recorded
 
 
 @pytest.mark.parametrize("prompts", [len(PROMPTS) * 2, 8, 3, 1])
-def test_each_distinct_prompt_is_prefilled_once(prompts):
+def test_each_distinct_prompt_is_prefilled_once(calls, prompts):
     """One forward call, a row a prompt whatever the size of its group; short batches are filled up to 8 rows."""
     chosen = random_prompts(range(1, prompts + 1), vocab=VOCAB)
-    model = policy()
-    calls = record_calls(model)
-    sample(model, chosen, 4, keyed(range(4 * prompts), [0] * 4 * prompts), WHOLE)
-    (prefilled,) = [ids for ids, decodes in calls if not decodes]
+    sample(policy(), chosen, 4, keyed(range(4 * prompts), [0] * 4 * prompts), WHOLE)
+    (prefilled,) = calls.prefilled
     rows = max(prompts, 8)
     assert prefilled.tolist() == [(chosen * rows)[i] + [0] * (prompts - len((chosen * rows)[i])) for i in range(rows)]
 
 
-def test_finished_rows_leave_the_batch_at_once_when_asked_to(monkeypatch):
+def test_finished_rows_leave_the_batch_at_once_when_asked_to(calls, monkeypatch):
     """After t tokens the batch holds the completions of more than t tokens, but never fewer than 8."""
     monkeypatch.setattr(sampler, "SHRINK_AT", 1.0)
-    model = policy()
-    calls = record_calls(model)
-    lengths = whole_batch(model).mask.sum(1)
-    decoded = [len(ids) for ids, decodes in calls if decodes]
-    assert decoded == [max(int((lengths > t).sum()), 8) for t in range(1, LIMIT)]
-    assert decoded[0] > 20 > 8 == decoded[-1]
+    monkeypatch.setattr(sampler, "CHECK_EVERY", 1)
+    lengths = whole_batch(policy()).mask.sum(1)
+    assert calls.decoded == [max(int((lengths > t).sum()), 8) for t in range(1, LIMIT)]
+    assert calls.decoded[0] > 20 > 8 == calls.decoded[-1]
     assert (lengths == LIMIT).sum() < 8
 
 
-def test_finished_rows_leave_the_batch_once_a_quarter_is_finished():
-    """A decode step computes one token a row for fewer than 4/3 rows a live one, or for 8 rows."""
-    model = policy()
-    calls = record_calls(model)
-    lengths = whole_batch(model).mask.sum(1)
-    decoded = [ids.shape for ids, decodes in calls if decodes]
+@pytest.mark.parametrize("check_every", [1, 3])
+def test_finished_rows_leave_the_batch_once_an_eighth_is_finished(calls, monkeypatch, check_every):
+    """Looked at every few tokens, a batch holds fewer than 8/7 rows a live one, or 8 rows."""
+    monkeypatch.setattr(sampler, "CHECK_EVERY", check_every)
+    lengths = whole_batch(policy()).mask.sum(1)
     held, expected = len(lengths), []
     for t in range(1, LIMIT):
-        alive = int((lengths > t).sum())
-        held = max(alive, 8) if alive <= 0.75 * held else held
-        expected.append((held, 1))
-    assert decoded == expected
-    assert len(set(decoded)) > 2
+        still = max(int((lengths > t).sum()), 8)
+        held = still if t % check_every == 0 and still <= 7 / 8 * held else held
+        expected.append(held)
+    assert calls.decoded == expected
+    assert len(set(expected)) > 2
 
 
 @pytest.mark.parametrize(("prompts", "group_size"), [(1, 1), (1, 3), (3, 1), (2, 8), (12, 1)])
-def test_never_fewer_than_eight_rows_are_computed(prompts, group_size):
-    model = policy()
-    calls = record_calls(model)
+def test_never_fewer_than_eight_rows_are_computed(calls, prompts, group_size):
     count = prompts * group_size
     chosen = random_prompts(range(1, prompts + 1), vocab=VOCAB)
-    rollout = sample(model, chosen, group_size, keyed(range(count), [0] * count), WHOLE)
+    rollout = sample(policy(), chosen, group_size, keyed(range(count), [0] * count), WHOLE)
     assert len(rollout) == count
-    assert min(len(ids) for ids, _ in calls) == 8
+    assert min(len(calls.prefilled[0]), *calls.decoded) == 8
 
 
-def test_sampling_stops_with_the_last_eos():
+@pytest.mark.parametrize("check_every", [1, 4])
+def test_sampling_stops_with_the_last_eos(calls, monkeypatch, check_every):
+    """Looked for every few tokens."""
+    monkeypatch.setattr(sampler, "CHECK_EVERY", check_every)
     model = policy()
     row = next(row for row, done in enumerate(whole_batch(model).finished) if done)
     prompt, generation = divmod(row, GENERATIONS)
-    calls = record_calls(model)
+    calls.decoded.clear()
     rollout = sample(model, [PROMPTS[prompt]], 1, keyed([prompt], [generation]), WHOLE)
-    assert rollout.completion_ids.shape[1] < LIMIT
-    assert sum(decodes for _, decodes in calls) == rollout.completion_ids.shape[1] - 1
+    length = rollout.completion_ids.shape[1]
+    assert length + check_every < LIMIT
+    assert len(calls.decoded) == math.ceil(length / check_every) * check_every - 1
 
 
 # -- greedy ----------------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ MATHEMATICS = [
         ),
         ("beta-ignored", "policy_part + beta * kl_part", "policy_part + kl_part"),
         ("token-mean-ignored", "if sequence_means:", "if False:"),
-        ("clip-share-of-any-sign", "((ratio < 1 - epsilon_low) & (advantage < 0))", "(ratio < 1 - epsilon_low)"),
+        ("clip-share-of-any-sign", "((ratio < 1 - epsilon_low) & (advantages < 0))", "(ratio < 1 - epsilon_low)"),
     ),
     *changes_of(
         "grpo/loss_terms.py",

@@ -14,7 +14,7 @@ from configs.resolved import ResolvedExperiment
 from envs.types import Completion, Prompt
 from grpo.randomness import SampleKeys, generator
 from grpo.run import Run
-from models.llama import LlamaConfig
+from models.llama_config import LlamaConfig
 from tests.reference.advantages import advantages_of
 from tests.reference.llama import Scales, Weights, logits
 from tests.reference.loss import denominator, kl_estimate, sample_loss

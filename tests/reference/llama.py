@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.llama import LlamaConfig
+from models.llama_config import LlamaConfig
 
 Weights = dict[str, Tensor]  # by the names of Hugging Face checkpoints; adapters as LAYER.A.NAME and LAYER.B.NAME
 Scales = dict[str, float]  # of each adapter, alpha / rank included; adapters left out are off

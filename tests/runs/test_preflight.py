@@ -9,9 +9,10 @@ from torch import Tensor
 
 import runs.preflight
 from configs.experiment import Experiment
+from grpo import sampler
 from grpo.run import Run, build_run, prepare, trained_groups
 from grpo.step import train_step
-from models.llama import Llama
+from models.llama import rotations
 from runs.preflight import PreflightFailure, longest_rollout, preflight, rehearse_sampling
 
 MakeExperiment = Callable[..., Experiment]
@@ -91,15 +92,10 @@ def test_a_rare_eos_is_in_reach(tiny: MakeExperiment):
 
 
 def test_a_sampler_that_counts_positions_wrongly_stops(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch):
-    right = Llama.rotation
-
-    def off_by_one(model: Llama, positions: Tensor):
-        decoding = positions.shape[1] == 1
-        return right(model, positions + decoding)
-
+    """Of what it samples, not of the prompts."""
     run = built(tiny())
     preflight(run)
-    monkeypatch.setattr(Llama, "rotation", off_by_one)
+    monkeypatch.setattr(sampler, "rotations", lambda weights, positions: rotations(weights, positions + 1))
     with pytest.raises(PreflightFailure, match=r"sampler and scorer differ by .* nats"):
         preflight(run)
 

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from models.llama import Llama, LlamaConfig, initialize
+from models.llama import Llama, initialize
+from models.llama_config import LlamaConfig
 from models.nursery.generator import DATA, stories
 
 CONFIG = LlamaConfig(

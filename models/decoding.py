@@ -1,0 +1,82 @@
+"""Decoding a token at a time against a static cache of keys and values.
+
+Prompts of different lengths are laid into the cache so that all of them end in the same slot. Then every step writes one slot
+and reads a beginning of the cache, the same for all rows; `visible` alone knows which slots a row may look at.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from models.llama import Weights, causal_attention, decoder, rotations
+
+BLOCK = 32  # slots read are rounded up to a multiple of it, so that shapes change once in so many tokens
+
+
+@dataclass
+class KVCache:
+    """`visible` is added to the scores of attention: 0 for slots that a row may look at, minus infinity for the others."""
+
+    keys: Float[Tensor, "layers n heads head_dim slots"]
+    values: Float[Tensor, "layers n heads slots head_dim"]
+    visible: Float[Tensor, "n heads slots"]
+    filled: int  # slots written so far
+
+    def select(self, rows: Int[Tensor, " m"]) -> "KVCache":
+        """The cache of some rows, in the order given; a row may come up several times."""
+        keys, values = self.keys.index_select(1, rows), self.values.index_select(1, rows)
+        return KVCache(keys, values, self.visible[rows], self.filled)
+
+
+def whole_blocks(slots: int) -> int:
+    return -(-slots // BLOCK) * BLOCK
+
+
+def empty_cache(weights: Weights, rows: int, slots: int) -> KVCache:
+    c, slots = weights.config, whole_blocks(slots)
+    heads, new = (len(weights.layers), rows, c.num_key_value_heads), weights.embedding.new_zeros
+    return KVCache(new(*heads, c.head_dim, slots), new(*heads, slots, c.head_dim), new(*heads[1:], slots) - torch.inf, 0)
+
+
+def prefill(
+    weights: Weights, ids: Int[Tensor, "n t"], lengths: Int[Tensor, " n"], slots: int
+) -> tuple[KVCache, Float[Tensor, "n hidden"]]:
+    """A cache of at least `slots` holding right-padded prompts, and the hidden state of each prompt's last token."""
+    n, longest = ids.shape
+    cache = empty_cache(weights, n, slots)
+    rows = torch.arange(n, device=ids.device)
+    position = torch.arange(longest, device=ids.device) - (longest - lengths)[:, None]  # [n, t], of what a slot holds
+    held = rows[:, None], position.clamp(min=0)
+    cache.visible[:, :, :longest] = torch.where(position < 0, -torch.inf, 0.0).to(cache.visible.dtype)[:, None]
+    cache.filled = longest
+
+    def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        cache.keys[i, ..., :longest] = k[held].permute(0, 2, 3, 1)
+        cache.values[i, :, :, :longest] = v[held].transpose(1, 2)
+        return causal_attention(q, k, v)
+
+    positions = torch.arange(longest, device=ids.device)[None]
+    hidden = decoder(weights, ids, rotations(weights, positions), attend)
+    return cache, hidden[rows, lengths - 1]
+
+
+def decode(
+    weights: Weights, cache: KVCache, tokens: Int[Tensor, " n"], rotation: Complex[Tensor, "n pairs"]
+) -> Float[Tensor, "n hidden"]:
+    """The hidden state of one more token a row, which is added to the cache. `rotation` is that of each row's position."""
+    c, n, slot = weights.config, len(tokens), cache.filled
+    length, scale = whole_blocks(slot + 1), c.head_dim**-0.5
+    keys, values = cache.keys.flatten(1, 2), cache.values.flatten(1, 2)  # [layers, n * heads, ...], the cache's own memory
+    cache.visible[:, :, slot] = 0
+    visible = cache.visible.view(-1, 1, cache.visible.shape[2])[:, :, :length]
+
+    def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys[i, :, :, slot], values[i, :, slot] = k.reshape(-1, c.head_dim), v.reshape(-1, c.head_dim)
+        grouped = q.reshape(len(visible), -1, c.head_dim)  # the queries that share a key
+        scores = torch.baddbmm(visible, grouped, keys[i, :, :, :length], alpha=scale)
+        return torch.bmm(scores.softmax(-1), values[i, :, :length]).view(n, 1, -1)
+
+    cache.filled += 1
+    return decoder(weights, tokens[:, None], rotation[:, None, None], attend)[:, 0]
