@@ -53,14 +53,20 @@ MEASURES = [
         (
             "kl-to-base-a-sample",
             "- sum(base_logprobs)) / len(logprobs)",
-            "- sum(base_logprobs)) / len(completions)",
+            "- sum(base_logprobs)) / len(rollout)",
             "tests/runs/test_evaluation.py::test_the_distance_to_the_base_is_that_of_the_tokens_sampled",
         ),
         (
             "kl-to-base-of-cut-samples",
-            "bool(base_logprobs) and samples_whole_distribution(run.config.sampling)",
-            "bool(base_logprobs)",
+            "/ len(logprobs) if is_whole else None",
+            "/ len(logprobs)",
             setting("sampling.top_k"),
+        ),
+        (
+            "cut-samples-as-if-of-the-whole",
+            "mode == BASE and is_whole",
+            "mode == BASE",
+            "tests/runs/test_evaluation.py::test_the_base_s_own_samples_are_scored_only_where_they_are_not_of_its_whole_distribution",
         ),
         (
             "interval-of-90",
