@@ -56,6 +56,11 @@ def evaluation_samples(run: Run, count: int) -> tuple[list[Prompt], list[int]]:
     return [prompts[i % len(prompts)] for i in range(count)], [i // len(prompts) for i in range(count)]
 
 
+def training_samples(run: Run) -> int:
+    """Completions of an evaluation during training."""
+    return min(run.config.eval.num_prompts, len(run.environment.eval_prompts))
+
+
 def evaluate_modes(
     run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None, sampled: Mapping[str, Rollout] | None = None
 ) -> dict[str, ModeEvaluation]:
