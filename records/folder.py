@@ -60,10 +60,11 @@ class RunFolder:
     def close(self) -> None:
         self._lock.release()
 
-    def append(self, name: str, row: dict[str, Any]) -> None:
+    def append(self, name: str, *rows: dict[str, Any]) -> None:
         assert name in files.ROWS, name
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         with (self.path / name).open("a") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.write(lines)
 
     def log(self, text: str) -> None:
         with (self.path / files.LOG).open("a") as file:

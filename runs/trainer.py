@@ -143,8 +143,7 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
     summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
-        for row in mode_sample_rows(evaluation):
-            folder.append(files.EVALUATION_SAMPLES, row)
+        folder.append(files.EVALUATION_SAMPLES, *mode_sample_rows(evaluation))
     write_json(folder.path / files.EVALUATION, {"step": run.step, "modes": metrics})
     write_json(folder.path / files.SUMMARY, summary)
     reporter.say(summary_table(summary))
