@@ -32,7 +32,7 @@ from routing.modes import MODES
 from runs.diversity import diversity, template_collapse
 from runs.samples import sample_rows
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 512
 RESAMPLES = 1_000
 
 
