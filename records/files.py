@@ -6,5 +6,6 @@ ROUTING_EVAL, EVALUATION_SAMPLES = "routing_eval.jsonl", "evaluation_samples.jso
 EVALUATION, EVALUATION_PICTURE, SUMMARY = "evaluation.json", "evaluation.png", "summary.json"
 ROWS = (METRICS, TIMING, SAMPLES, ROUTING_EVAL, EVALUATION_SAMPLES)  # of one row a line
 CHECKPOINT = "checkpoint-"  # and the step
+BASE_SAMPLES = ".base_samples"  # beside the folders of runs, which share it
 
 PLAN, FAILURES, SUMMARY_ROWS, CONFIGS, LOGS = "sweep.json", "failures.jsonl", "summary.csv", "configs", "logs"

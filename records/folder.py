@@ -6,6 +6,8 @@ status.json         state and last step      samples.jsonl       logged completi
 run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
 checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
 .lock               held while it trains     evaluation_samples.jsonl  its completions, one a row and mode
+
+Beside it lies .base_samples/, which runs share (runs/base_samples.py).
 """
 
 import io
@@ -58,10 +60,11 @@ class RunFolder:
     def close(self) -> None:
         self._lock.release()
 
-    def append(self, name: str, row: dict[str, Any]) -> None:
+    def append(self, name: str, *rows: dict[str, Any]) -> None:
         assert name in files.ROWS, name
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         with (self.path / name).open("a") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.write(lines)
 
     def log(self, text: str) -> None:
         with (self.path / files.LOG).open("a") as file:

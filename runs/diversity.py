@@ -11,9 +11,11 @@ LEAST_UNIQUE, MOST_JACCARD = 0.5, 0.7  # beyond either, samples count as degener
 # Of the base model's own figures on as many samples; beyond either, samples count as collapsed into templates.
 # Fixed on the runs of seed 1 of `configs/sweeps/template_collapse.py`, and tried on those of seed 2.
 LEAST_DISTINCT_3, MOST_GZIP_RATIO = 0.7, 1.3
+Words = list[str]  # of a text, in its order
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str) -> Words:
+    """Lower-cased."""
     return re.findall(r"\w+(?:'\w+)?", text.lower())
 
 
@@ -21,27 +23,27 @@ def unique_share(texts: Sequence[str]) -> float:
     return len(set(texts)) / len(texts)
 
 
-def mean_jaccard(texts: Sequence[str]) -> float | None:
-    """Mean over all pairs of |shared words| / |words of both|, lower-cased; two empty texts count as 1.
+def mean_jaccard(words: Sequence[Words]) -> float | None:
+    """Mean over all pairs of texts of |shared words| / |words of both|; two empty texts count as 1.
 
     None below two texts.
     """
-    if len(texts) < 2:
+    if len(words) < 2:
         return None
-    sets = [set(words_of(text)) for text in texts]
+    sets = [*map(set, words)]
     column = {word: i for i, word in enumerate(sorted(set().union(*sets)))}
-    holds = np.zeros((len(texts), len(column)), dtype=np.float32)
-    for row, words in enumerate(sets):
-        holds[row, [column[word] for word in words]] = 1
-    shared, sizes = (holds @ holds.T).astype(np.float64), holds.sum(1).astype(np.float64)
-    union = sizes[:, None] + sizes[None, :] - shared
-    jaccard = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
-    return float(jaccard[np.triu_indices(len(texts), k=1)].mean())
+    holds = np.zeros((len(words), len(column)), dtype=np.float32)
+    for row, present in enumerate(sets):
+        holds[row, [column[word] for word in present]] = 1
+    sizes, above = holds.sum(1).astype(np.float64), ~np.tri(len(words), dtype=bool)  # each pair once, row by row
+    shared = (holds @ holds.T)[above].astype(np.float64)
+    union = (sizes[:, None] + sizes[None, :])[above] - shared
+    return float(np.where(union > 0, shared / np.maximum(union, 1), 1.0).mean())
 
 
-def distinct(texts: Sequence[str], n: int) -> float | None:
+def distinct(words: Sequence[Words], n: int) -> float | None:
     """Different n-grams of words per n-gram, over all texts together; None when there are none."""
-    grams = [tuple(words[i : i + n]) for words in map(words_of, texts) for i in range(len(words) - n + 1)]
+    grams = [gram for each in words for gram in zip(*(each[i:] for i in range(n)), strict=False)]
     return len(set(grams)) / len(grams) if grams else None
 
 
@@ -55,13 +57,14 @@ def diversity(texts: Sequence[str]) -> dict[str, float | bool | None]:
     """Raises ValueError without texts."""
     if not texts:
         raise ValueError("diversity of no texts")
-    unique, jaccard = unique_share(texts), mean_jaccard(texts)
+    words = [*map(words_of, texts)]
+    unique, jaccard = unique_share(texts), mean_jaccard(words)
     return {
         "unique": unique,
         "jaccard": jaccard,
-        "distinct_1": distinct(texts, 1),
-        "distinct_2": distinct(texts, 2),
-        "distinct_3": distinct(texts, 3),
+        "distinct_1": distinct(words, 1),
+        "distinct_2": distinct(words, 2),
+        "distinct_3": distinct(words, 3),
         "gzip_ratio": gzip_ratio(texts),
         "degenerate": None if jaccard is None else unique < LEAST_UNIQUE or jaccard > MOST_JACCARD,
     }

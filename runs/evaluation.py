@@ -3,13 +3,15 @@
 What can not be computed is None, never 0.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from configs.experiment import SamplingSettings
 from configs.resolved import ResolvedExperiment
@@ -18,7 +20,7 @@ from envs.types import Audit, BoundReward, Completion, Prompt, Scores
 from grpo.labels import eligible_samples
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import SampleKeys, generator
-from grpo.rollout import Rollout
+from grpo.rollout import Rollout, concatenate
 from grpo.run import Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
@@ -30,7 +32,7 @@ from routing.modes import MODES
 from runs.diversity import diversity, template_collapse
 from runs.samples import sample_rows
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 512
 RESAMPLES = 1_000
 
 
@@ -54,14 +56,25 @@ def evaluation_samples(run: Run, count: int) -> tuple[list[Prompt], list[int]]:
     return [prompts[i % len(prompts)] for i in range(count)], [i // len(prompts) for i in range(count)]
 
 
-def evaluate_modes(run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None) -> dict[str, ModeEvaluation]:
+def training_samples(run: Run) -> int:
+    """Completions of an evaluation during training."""
+    return min(run.config.eval.num_prompts, len(run.environment.eval_prompts))
+
+
+def evaluate_modes(
+    run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None, sampled: Mapping[str, Rollout] | None = None
+) -> dict[str, ModeEvaluation]:
     """Evaluates by mode name (`MODES`); modes that the run's kind of adapter lacks raise KeyError.
 
-    `base` is an earlier evaluation of the base model on as many samples, where the base is not among `modes`:
-    `template_collapse` compares with it and is None without.
+    `sampled` holds the rollouts, by mode, that are at hand. `base` is an earlier evaluation of the base model on as many
+    samples, where the base is not among `modes`: `template_collapse` compares with it and is None without.
     """
     prompts, generations = evaluation_samples(run, count)
-    evaluations = {mode: evaluate_mode(run, mode, prompts, generations) for mode in modes}
+    uniforms = evaluation_uniforms(run.config, prompts, generations)
+    evaluations: dict[str, ModeEvaluation] = {}
+    for mode in modes:
+        rollout = sampled[mode] if sampled and mode in sampled else sample_mode(run, mode, prompts, uniforms)
+        evaluations[mode] = evaluate_rollout(run, mode, prompts, generations, rollout)
     base = evaluations.get(BASE, base)
     assert base is None or len(base.completions) == count, f"a base of {len(base.completions)} samples, not {count}"
     for figures in (evaluation.metrics for evaluation in evaluations.values()):
@@ -74,29 +87,30 @@ def modes_of(run: Run) -> tuple[str, ...]:
     return tuple(mode for mode in MODES[run.config.adapter_kind] if mode != BASE or has_base(run))
 
 
-@torch.no_grad()
-def evaluate_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> ModeEvaluation:
+def evaluate_rollout(run: Run, mode: str, prompts: list[Prompt], generations: list[int], rollout: Rollout) -> ModeEvaluation:
+    """Of completions that the mode has sampled, one a prompt; the base's log-probabilities are the only ones computed here."""
     keys = evaluation_keys(run.config, prompts, generations)
-    completions: list[Completion] = []
-    logprobs: list[float] = []
-    base_logprobs: list[float] = []
-    for start in range(0, len(prompts), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        rollout = sample_mode(run, mode, prompts[part], generations[part])
-        completions += completions_of(run, prompts[part], rollout)
-        logprobs += rollout.logprobs[rollout.mask].tolist()
-        if has_base(run):
-            base_logprobs += base_logprobs_of(run, rollout)
+    completions = completions_of(run, prompts, rollout)
     eligible = eligible_samples(run.config.env.eligible_fraction, keys)
     scores, audit = score_completions(run, completions, eligible)
     full_rewards = combined_rewards(run.reward, scores.components, [True] * len(completions), [0.0] * len(completions))
     metrics = mode_metrics(completions, scores, audit) | diversity([completion.text for completion in completions])
     metrics["reward_full"] = mean(full_rewards)
-    metrics["nll_base"] = mean([-value for value in base_logprobs])
-    estimable = bool(base_logprobs) and samples_whole_distribution(run.config.sampling)
-    metrics["kl_to_base"] = (sum(logprobs) - sum(base_logprobs)) / len(logprobs) if estimable else None
+    metrics |= base_metrics(run, mode, rollout)
     intervals = bootstrap_intervals(keys.seed, scores, audit)
     return ModeEvaluation(mode, completions, scores, eligible, full_rewards, audit, metrics, intervals)
+
+
+def base_metrics(run: Run, mode: str, rollout: Rollout) -> dict[str, Number]:
+    """How likely the base finds the completions, and an estimate of the KL to it; both in nats a token."""
+    if not has_base(run):
+        return {"nll_base": None, "kl_to_base": None}
+    is_whole = samples_whole_distribution(run.config.sampling)
+    logprobs = rollout.logprobs[rollout.mask].tolist()
+    # The base's own samples of its whole distribution came with their log-probabilities.
+    base_logprobs = logprobs if mode == BASE and is_whole else base_logprobs_of(run, rollout)
+    kl = (sum(logprobs) - sum(base_logprobs)) / len(logprobs) if is_whole else None
+    return {"nll_base": mean([-value for value in base_logprobs]), "kl_to_base": kl}
 
 
 def evaluation_keys(config: ResolvedExperiment, prompts: list[Prompt], generations: list[int]) -> SampleKeys:
@@ -108,12 +122,23 @@ def evaluation_seed(config: ResolvedExperiment) -> int:
     return config.seed if config.eval.seed == "run" else config.eval.seed
 
 
-def sample_mode(run: Run, mode: str, prompts: list[Prompt], generations: list[int]) -> Rollout:
-    settings = run.config.sampling
-    keys = evaluation_keys(run.config, prompts, generations)
-    uniforms = keys.uniforms("evaluation sample", settings.max_completion_length)  # [n, t]
+def evaluation_uniforms(config: ResolvedExperiment, prompts: list[Prompt], generations: list[int]) -> Float[Tensor, "n t"]:
+    """One a token, the same in every mode."""
+    keys = evaluation_keys(config, prompts, generations)
+    return keys.uniforms("evaluation sample", config.sampling.max_completion_length)
+
+
+@torch.no_grad()
+def sample_mode(run: Run, mode: str, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:
+    """One completion of each prompt."""
+    ids, settings = [prompt.token_ids for prompt in prompts], run.config.sampling
     with model_of_mode(run, mode) as model:
-        return sample(model, [prompt.token_ids for prompt in prompts], 1, uniforms, settings)
+        parts = [sample(model, ids[part], 1, uniforms[part], settings) for part in rows_at_once(len(ids))]
+    return concatenate(parts, run.policy.config.eos_token_id)
+
+
+def rows_at_once(count: int) -> list[slice]:
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
 
 
 @contextmanager
@@ -132,12 +157,17 @@ def samples_whole_distribution(settings: SamplingSettings) -> bool:
     return settings.temperature > 0 and settings.top_k == 0 and settings.top_p == 1
 
 
+@torch.no_grad()
 def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
-    """Of the whole distribution at the sampling temperature; at 1 for greedy completions."""
+    """Of the whole distribution at the sampling temperature; at 1 for greedy completions. One a token."""
     temperature = run.config.sampling.temperature or 1.0
+    values: list[float] = []
     with reference_model(run) as base:
-        logprobs, _ = completion_logprobs(base, rollout, temperature)
-    return logprobs[rollout.mask].tolist()
+        for rows in rows_at_once(len(rollout)):
+            part = rollout.rows(torch.arange(len(rollout), device=run.device)[rows])
+            logprobs, _ = completion_logprobs(base, part, temperature)
+            values += logprobs[part.mask].tolist()
+    return values
 
 
 def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) -> dict[str, Number]:

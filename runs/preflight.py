@@ -1,8 +1,8 @@
-"""Before the first step: a rehearsal at the longest length, on a throwaway copy.
+"""Before the first step: a rehearsal on a throwaway copy.
 
-It checks that memory suffices, EOS can be reached, sampler and scorer agree, and two updates with made-up
-advantages move every trainable tensor (two, because a LoRA's A stays while B is zero). It draws from keys of its own, so
-that the run's samples are those it would have without.
+It checks that memory suffices for a step at the longest length, EOS can be reached, sampler and scorer agree, and two updates
+with made-up advantages move every trainable tensor (two, because a LoRA's A stays while B is zero). It draws from keys of its
+own, so that the run's samples are those it would have without.
 """
 
 import copy
@@ -22,6 +22,7 @@ from routing.router import route
 from runs.checkpoint import trained_tensors
 
 FEW = 8  # rows that say as much as a whole batch, where memory is not the question
+SHORT = 16  # tokens of a completion, likewise
 LEAST_EOS = 1e-3  # expected number of EOS in a completion, below which it counts as out of reach
 
 
@@ -79,9 +80,9 @@ def check_eos(run: Run, rollout: Rollout) -> None:
         )
 
 
-def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
-    """The same rows, as if every completion had run to the length limit without EOS."""
-    limit, n = run.config.sampling.max_completion_length, len(rollout)
+def made_up_rollout(run: Run, rollout: Rollout, limit: int) -> Rollout:
+    """The same prompts, as if every completion had run to `limit` tokens without EOS."""
+    n = len(rollout)
     positions = torch.arange(int(rollout.prompt_lengths.max()) + limit, device=run.device)  # [length]
     filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.vocab_size  # [n, length]
     in_prompt = positions < rollout.prompt_lengths[:, None]
@@ -90,26 +91,26 @@ def longest_rollout(run: Run, rollout: Rollout) -> Rollout:
     completion_at = rollout.prompt_lengths[:, None] + torch.arange(limit, device=run.device)  # [n, limit]
     mask = torch.ones(n, limit, dtype=torch.bool, device=run.device)
     blank = rollout.logprobs.new_zeros(n, limit)
-    longest = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, blank, finished=mask[:, 0])
+    made_up = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, blank, finished=mask[:, 0])
     with torch.no_grad():
-        logprobs, _ = completion_logprobs(run.policy, longest, run.config.sampling.temperature)
-    return replace(longest, logprobs=logprobs)
+        logprobs, _ = completion_logprobs(run.policy, made_up, run.config.sampling.temperature)
+    return replace(made_up, logprobs=logprobs)
 
 
 def check_updates(run: Run, rollout: Rollout) -> None:
-    """Every other sample is labelled bad, every other pair of samples punished. The first update is on the whole batch,
-    so that it needs the memory of a step; the second on a few rows.
+    """Every other sample is labelled bad, every other pair of samples punished. The first update is on the whole batch at the
+    longest length, so that it needs the memory of a step; the second on a few short rows.
     """
     tensors = trained_tensors(run)
     before = {name: parameter.detach().clone() for name, parameter in tensors.items()}
-    prompts = per_completion(run, step_prompts(run, 0))
-    for part in (rollout, first_rows(rollout)):
-        longest, rows = longest_rollout(run, part), prompts[: len(part)]
+    prompts, limit = per_completion(run, step_prompts(run, 0)), run.config.sampling.max_completion_length
+    for part, length in ((rollout, limit), (first_rows(rollout), min(SHORT, limit))):
+        made_up, rows = made_up_rollout(run, part, length), prompts[: len(part)]
         number = torch.arange(len(rows), device=run.device)  # [n]
         advantages = torch.where(number // 2 % 2 == 0, 1.0, -1.0).to(rollout.logprobs.dtype)
         routes = route(number % 2 == 1, run.config.treatment.mode)
-        ref_logprobs = reference_logprobs(run, longest, rows) if run.config.beta else None
-        update(run, Batch(rows, longest, advantages, ref_logprobs, routes))
+        ref_logprobs = reference_logprobs(run, made_up, rows) if run.config.beta else None
+        update(run, Batch(rows, made_up, advantages, ref_logprobs, routes))
     if still := [name for name, parameter in tensors.items() if torch.equal(parameter, before[name])]:
         raise PreflightFailure(
             f"preflight: two updates left {len(still)} of {len(before)} trainable tensors as they were: {still[0]}"

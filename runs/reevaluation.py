@@ -21,7 +21,15 @@ from records.names import BASE
 from records.reader import read_made_of
 from records.rows import read_rows
 from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
-from runs.evaluation import evaluate_modes, evaluation_row, further_row, mode_sample_rows, modes_of, sample_mode
+from runs.evaluation import (
+    evaluate_modes,
+    evaluation_row,
+    evaluation_uniforms,
+    further_row,
+    mode_sample_rows,
+    modes_of,
+    sample_mode,
+)
 from runs.reporting import one_line
 from runs.summary import measures_table, run_measures
 
@@ -83,8 +91,9 @@ def further_rewards(run: Run, calls: Sequence[str]) -> list[BoundReward]:
 def replies(run: Run, modes: Sequence[str], text: str) -> Iterator[str]:
     """What each mode says to a prompt, a line a mode."""
     prompt = read_prompt(run, text)
+    uniforms = evaluation_uniforms(run.config, [prompt], [0])
     for mode in modes:
-        (completion,) = completions_of(run, [prompt], sample_mode(run, mode, [prompt], [0]))
+        (completion,) = completions_of(run, [prompt], sample_mode(run, mode, [prompt], uniforms))
         yield f"{mode:<12} {one_line(prompt.text)} >> {one_line(completion.text)}"
 
 

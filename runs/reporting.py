@@ -50,8 +50,8 @@ class Reporter:
         self.folder.append(files.TIMING, timing)
         samples = step_sample_rows(record)
         logged = record.step % self.config.logging_steps == 0 or record.step + 1 == self.config.max_steps
-        for row in samples if logged or self.config.log_all_samples else []:
-            self.folder.append(files.SAMPLES, row)
+        if logged or self.config.log_all_samples:
+            self.folder.append(files.SAMPLES, *samples)
         if logged:
             self.log_step(samples[0], metrics, timing)
         if self.wandb is not None:

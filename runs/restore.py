@@ -96,10 +96,17 @@ def made_of(run: Run) -> dict[str, Any]:
         "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),
         "eval_prompts": len(environment.eval_prompts),
         "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
+        **of_the_machine(run),
     }
+
+
+def of_the_machine(run: Run) -> dict[str, Any]:
+    """What rounding depends on."""
+    return {"torch": torch.__version__, "device": device_name(run.device), "threads": torch.get_num_threads()}
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def prompts_fingerprint(prompts: tuple[Prompt, ...]) -> str:

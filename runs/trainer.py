@@ -19,9 +19,10 @@ from records.names import BASE, FAILED, FINISHED, INTERRUPTED, RUNNING
 from records.reader import is_finished
 from records.rows import read_object, read_rows
 from records.signals import Interrupted, StopRequest, stop_request
+from runs.base_samples import base_samples
 from runs.checkpoint import save_checkpoint
 from runs.display import evaluation_table
-from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of
+from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
 from runs.reporting import Reporter, wandb_run
 from runs.restore import made_of
@@ -97,8 +98,8 @@ def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
 def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, ModeEvaluation]:
     """From the run's step to the end. What a step brings stands in the files before its checkpoint does."""
     config = run.config
-    count = min(config.eval.num_prompts, len(run.environment.eval_prompts))
-    base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count)
+    count = training_samples(run)
+    base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
     if run.step == 0:
         # Without weights of the base to go back to, the policy is still the base now.
         start = base or evaluate_modes(run, modes_of(run), count)
@@ -119,7 +120,8 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
                 save_checkpoint(run, reporter.folder)
         if stop.requested:
             raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps")
-    final = evaluate_modes(run, modes_of(run), config.eval.final_samples or count)
+    final_count = config.eval.final_samples or count
+    final = evaluate_modes(run, modes_of(run), final_count, sampled=base_samples(run, final_count))
     report_evaluation(reporter, final, run.step)
     return final
 
@@ -141,8 +143,7 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
     summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
-        for row in mode_sample_rows(evaluation):
-            folder.append(files.EVALUATION_SAMPLES, row)
+        folder.append(files.EVALUATION_SAMPLES, *mode_sample_rows(evaluation))
     write_json(folder.path / files.EVALUATION, {"step": run.step, "modes": metrics})
     write_json(folder.path / files.SUMMARY, summary)
     reporter.say(summary_table(summary))

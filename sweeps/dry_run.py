@@ -155,6 +155,6 @@ def measured_step_time(run: PlannedRun, launch: Path, threads: int) -> StepTime 
             return f"they took more than {SECONDS} s"
         if ended.returncode:
             return (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-        (folder,) = output.iterdir()
-        seconds = median_step(folder)
+        (timing,) = output.glob(f"*/{files.TIMING}")
+        seconds = median_step(timing.parent)
     return "no step was timed" if seconds is None else StepTime(seconds, f"{MEASURED_STEPS} steps of {run.name}, measured now")

@@ -35,12 +35,18 @@ def failing(monkeypatch: Any, module: Any, name: str, error: BaseException, at: 
     """Makes a function that a module uses raise at its call number `at`, from 0."""
     works, calls = getattr(module, name), iter(range(100))
 
-    def function(*arguments: Any) -> Any:
+    def function(*arguments: Any, **named: Any) -> Any:
         if next(calls) == at:
             raise error
-        return works(*arguments)
+        return works(*arguments, **named)
 
     monkeypatch.setattr(module, name, function)
+
+
+def only_run(output_dir: Path) -> Path:
+    """The folder of the one run in there."""
+    (config,) = output_dir.glob("*/config.yaml")
+    return config.parent
 
 
 def pixels_of(picture: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ import runs.trainer
 from grpo.run import Run
 from records.rows import read_rows
 from runs.preflight import PreflightFailure
-from tests.helpers import FEW_STORIES
+from tests.helpers import FEW_STORIES, only_run
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
@@ -39,11 +39,6 @@ KINDS = {
 }
 
 
-def only(folder: Path) -> Path:
-    (run,) = folder.iterdir()
-    return run
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_from_the_command_line_to_its_summary(
     tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
@@ -51,7 +46,7 @@ def test_a_run_from_the_command_line_to_its_summary(
     words, name, modes = KINDS[kind]
     assert launch.main(tiny_words("--max_steps", "3", "--logging-steps=2", *words)) == 0
     printed = capsys.readouterr()
-    folder = only(tmp_path / "output")
+    folder = only_run(tmp_path / "output")
     assert folder.name.startswith(f"{name}beta0.02_bs8_s42")
     assert json.loads((folder / "status.json").read_text()) == {"state": "finished", "step": 3}
     assert set(json.loads((folder / "evaluation.json").read_text())["modes"]) == modes
@@ -84,7 +79,7 @@ def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Wor
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "torch" in imported
     assert not imported & {"torch._dynamo", "torch._inductor", "transformers", "datasets", "wandb", "pandas"}  # seconds each
-    here, there = only(tmp_path / "here"), only(tmp_path / "there")
+    here, there = only_run(tmp_path / "here"), only_run(tmp_path / "there")
     assert here.name == there.name
     for file in ("metrics.jsonl", "samples.jsonl", "routing_eval.jsonl", "evaluation.json", "checkpoint-3/adapter.safetensors"):
         assert (here / file).read_bytes() == (there / file).read_bytes(), file
@@ -258,7 +253,7 @@ def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, monkeypatch: 
     for name, rows in (("train", LONG[:4]), ("test", LONG[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps({"words": row["story"]}) + "\n" for row in rows))
     assert launch.main(tiny_words("--dataset", str(folder), "--text_column", "words", "--max_steps", "2")) == 0
-    made_of = json.loads((only(tmp_path / "output") / "run.json").read_text())
+    made_of = json.loads((only_run(tmp_path / "output") / "run.json").read_text())
     assert (made_of["train_prompts"], made_of["eval_prompts"]) == (4, 2)
     assert "4 prompts" in capsys.readouterr().err
 
@@ -267,7 +262,7 @@ def test_a_run_that_exists_is_refused_and_a_folder_that_is_no_run_stays(
     tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert launch.main(tiny_words("--max_steps", "1")) == 0
-    folder = only(tmp_path / "output")
+    folder = only_run(tmp_path / "output")
     capsys.readouterr()
     assert launch.main(tiny_words("--max_steps", "1")) == 2
     expected = f"error: --output_dir {folder.parent}: the run {folder.name} exists there; --overwrite replaces it\n"

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import launch
 from models.loading import save_pretrained
-from tests.helpers import EOS, UNK, tiny_llama
+from tests.helpers import EOS, UNK, only_run, tiny_llama
 
 FRAME = "tell a story with the words and , ."
 WORDS = ["".join(letters) for letters in product("bdf", "ao", "klmnp")]  # 30, each likely in a random completion
@@ -63,7 +63,7 @@ def test_repeat_trains_with_the_same_command(tmp_path: Path, monkeypatch: pytest
     tokenizer = word_tokenizer()
     save_pretrained(tiny_llama(vocab_size=tokenizer.get_vocab_size()), tokenizer, tmp_path / "model")
     assert launch.main(words_for(tmp_path / "model", tmp_path / "output")) == 0
-    (folder,) = (tmp_path / "output").iterdir()
+    folder = only_run(tmp_path / "output")
     rows = rows_of(folder / "samples.jsonl")
     assert len(rows) == 32
     for row in rows:

@@ -1,10 +1,19 @@
 """Intervals against scipy's and against slow loops. Whether they cover what they say: test_coverage.py."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from records.estimates import RESAMPLES, SAMPLES, Estimate, bootstrapped, is_above_noise, over_samples, over_seeds, quantile
+
+
+def test_a_run_which_has_no_seeds_to_compare_does_without_scipy():
+    program = "import sys, records.measures; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 def test_quantiles_are_student_s():

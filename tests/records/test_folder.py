@@ -55,9 +55,9 @@ def test_a_new_folder_holds_its_settings_and_what_it_was_made_of(tmp_path: Path)
 def test_rows_are_appended_and_read_again(tmp_path: Path):
     folder = RunFolder(tmp_path)
     rows = [{"step": 0, "reward": 0.1, "kl": None}, {"step": 1, "reward": 1 / 3, "text": 'a\nb " ü \u2028'}]
-    for row in rows:
-        folder.append("metrics.jsonl", row)
-    assert read_rows(tmp_path, "metrics.jsonl") == rows
+    folder.append("metrics.jsonl", rows[0])
+    folder.append("metrics.jsonl", *rows)
+    assert read_rows(tmp_path, "metrics.jsonl") == [rows[0], *rows]
     assert read_rows(tmp_path, "timing.jsonl") == []
 
 
@@ -66,7 +66,7 @@ def test_what_json_has_no_number_for_is_refused_without_a_trace(tmp_path: Path, 
     folder = RunFolder(tmp_path)
     folder.append("metrics.jsonl", {"step": 0})
     with pytest.raises(ValueError, match="JSON"):
-        folder.append("metrics.jsonl", {"step": 1, "loss": number})
+        folder.append("metrics.jsonl", {"step": 1}, {"step": 2, "loss": number})
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "status.json", {"loss": number})
     assert read_rows(tmp_path, "metrics.jsonl") == [{"step": 0}]

@@ -45,7 +45,7 @@ def test_unique_share(texts: list[str], share: float):
     ],
 )
 def test_mean_jaccard_by_hand(texts: list[str], expected: float | None):
-    assert mean_jaccard(texts) == (None if expected is None else pytest.approx(expected, abs=1e-15))
+    assert mean_jaccard([*map(words_of, texts)]) == (None if expected is None else pytest.approx(expected, abs=1e-15))
 
 
 def random_texts(count: int, seed: int) -> list[str]:
@@ -60,7 +60,7 @@ def test_mean_jaccard_is_that_of_a_loop_over_pairs():
         return len(x & y) / len(x | y) if x | y else 1.0
 
     pairs = [jaccard(set(x.split()), set(y.split())) for x, y in combinations(texts, 2)]
-    assert mean_jaccard(texts) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
+    assert mean_jaccard([*map(words_of, texts)]) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_mean_jaccard_is_that_of_a_loop_over_pairs():
     ],
 )
 def test_distinct_by_hand(n: int, expected: float | None):
-    assert distinct(["a b a b", "B b c"], n) == expected
+    assert distinct([*map(words_of, ["a b a b", "B b c"])], n) == expected
 
 
 def test_gzip_ratio_is_that_of_the_gzip_program_s_format():

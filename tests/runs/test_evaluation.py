@@ -13,6 +13,7 @@ from configs.experiment import Experiment
 from envs.types import Audit, Completion, Prompt, Scores
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import SampleKeys
+from grpo.rollout import Rollout
 from grpo.run import Run, build_run, prepare, trained_groups
 from grpo.sampler import sample
 from grpo.step import train_step
@@ -25,7 +26,6 @@ from runs.evaluation import (
     RESAMPLES,
     ModeEvaluation,
     bootstrap_interval,
-    evaluate_mode,
     evaluate_modes,
     evaluation_samples,
     mode_metrics,
@@ -288,7 +288,7 @@ def test_a_reward_without_a_predicate_and_a_run_without_its_base_say_so(tiny: Ma
 def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run, temperature: float):
     sample_differently(routed, temperature, 0, 1.0)
     prompts, generations = evaluation_samples(routed, 12)
-    evaluation = evaluate_mode(routed, "retain_only", prompts, generations)
+    evaluation = evaluate_modes(routed, ["retain_only"], 12)["retain_only"]
     with torch.no_grad():
         for layer in trained_groups(routed.policy)["forget"].values():
             layer.zero_()
@@ -299,7 +299,28 @@ def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run, tem
     assert evaluation.metrics["nll_base"] == pytest.approx(-base.mean().item(), abs=1e-5)
     assert evaluation.metrics["kl_to_base"] == pytest.approx((policy - base).mean().item(), abs=1e-5)
     assert (policy - base).mean().item() > 0.01
-    assert evaluate_mode(routed, "base", prompts, generations).metrics["kl_to_base"] == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("temperature", "top_k", "scored"), [(1.0, 0, 0), (0.6, 0, 0), (0.0, 0, 1), (1.0, 5, 1)])
+def test_the_base_s_own_samples_are_scored_only_where_they_are_not_of_its_whole_distribution(
+    routed: Run, monkeypatch: pytest.MonkeyPatch, temperature: float, top_k: int, scored: int
+):
+    sample_differently(routed, temperature, top_k, 1.0)
+    calls: list[float] = []
+
+    def counted(model: Llama, rollout: Rollout, at: float):
+        calls.append(at)
+        return completion_logprobs(model, rollout, at)
+
+    monkeypatch.setattr(runs.evaluation, "completion_logprobs", counted)
+    metrics = evaluate_modes(routed, ["base"], 12)["base"].metrics
+    assert calls == [temperature or 1.0] * scored
+    base = load_pretrained(routed.config.model).model
+    with torch.no_grad():
+        rollout = rollout_of(base, routed, *evaluation_samples(routed, 12))
+        logprobs, _ = completion_logprobs(base, rollout, temperature or 1.0)
+    assert metrics["nll_base"] == pytest.approx(-logprobs[rollout.mask].double().mean().item(), abs=1e-5)
+    assert metrics["kl_to_base"] == (None if scored else 0.0)
 
 
 # Intervals

@@ -12,8 +12,9 @@ from configs.experiment import Experiment
 from grpo import sampler
 from grpo.run import Run, build_run, prepare, trained_groups
 from grpo.step import train_step
+from grpo.update import Batch, update
 from models.llama import rotations
-from runs.preflight import PreflightFailure, longest_rollout, preflight, rehearse_sampling
+from runs.preflight import PreflightFailure, preflight, rehearse_sampling
 
 MakeExperiment = Callable[..., Experiment]
 KINDS: dict[str, dict[str, Any]] = {
@@ -62,15 +63,20 @@ def test_it_draws_from_keys_of_its_own(tiny: MakeExperiment):
     assert rehearse_sampling(run).ids.tolist() != train_step(run).rollout.ids.tolist()
 
 
-def test_it_rehearses_the_longest_completions(tiny: MakeExperiment):
-    run = built(tiny())
-    rollout = rehearse_sampling(run)
-    longest = longest_rollout(run, rollout)
-    assert longest.completion_ids.shape == (8, 12)
-    assert longest.mask.all()
-    assert longest.ids.shape == (8, 8 + 12)
-    assert torch.equal(longest.ids[:, :8], rollout.ids[:, :8])
-    assert torch.equal(longest.ids[:, 8:], longest.completion_ids)
+def test_it_updates_on_a_whole_batch_at_the_longest_length_and_then_on_little(
+    tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+):
+    batches: list[Batch] = []
+    monkeypatch.setattr(runs.preflight, "update", lambda run, batch: (batches.append(batch), update(run, batch)))
+    run = built(tiny(**{"routing.enabled": True, "batch_size": 16, "sampling.max_completion_length": 24}))
+    preflight(run)
+    first, second = (batch.rollout for batch in batches)
+    assert (first.completion_ids.shape, second.completion_ids.shape) == ((16, 24), (8, 16))
+    assert first.mask.all() and second.mask.all()
+    assert (first.ids.shape, second.ids.shape) == ((16, 8 + 24), (8, 8 + 16))
+    assert torch.equal(first.ids[:, :8], rehearse_sampling(run).ids[:, :8])
+    assert torch.equal(first.ids[:, 8:], first.completion_ids)
+    assert torch.equal(second.ids, first.ids[:8, : 8 + 16])
 
 
 def eos_weight(run: Run, value: float) -> None:

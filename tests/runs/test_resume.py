@@ -26,7 +26,7 @@ from records.folder import RunFolder
 from records.rows import read_object, read_rows
 from records.signals import StopRequest, stop_request
 from runs.trainer import RunRecord, resume, train
-from tests.helpers import FEW_STORIES, failing
+from tests.helpers import FEW_STORIES, failing, only_run
 
 MakeExperiment = Callable[..., Experiment]
 MakeContents = Callable[[str], dict[str, bytes]]
@@ -87,8 +87,7 @@ def crashed_once(trained_once: Callable[..., RunRecord], tmp_path_factory: pytes
     def run(kind: str) -> Path:
         output = tmp_path_factory.mktemp("crashed")
         crash_in("train_step", 5, lambda: trained_once(output, **LONG, **KINDS[kind]))
-        (folder,) = output.iterdir()
-        return folder
+        return only_run(output)
 
     return run
 
@@ -160,7 +159,7 @@ def test_after_crash_upon_crash_the_end_is_the_same(tiny: MakeExperiment, undist
         with during_steps(lambda run, steps=steps: steps.append(run.step)):
             crash_in(name, call, go_on)
         assert steps == expected_steps, (name, call)
-        (folder,) = (tmp_path / "cut").iterdir()
+        folder = only_run(tmp_path / "cut")
         assert read_object(folder / "status.json")["state"] == "failed"
         for file in ("metrics.jsonl", "samples.jsonl", "routing_eval.jsonl"):
             assert whole[file].startswith((folder / file).read_bytes()), (name, call, file)
@@ -271,7 +270,7 @@ def test_left_alone_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had
 
     assert launch.main(["--resume", str(folder)]) == 0
     assert launch.main(tiny_words(*MANY_STEPS)) == 0
-    (whole,) = (tmp_path / "output").iterdir()
+    whole = only_run(tmp_path / "output")
     extra = ("checkpoint-5/", "checkpoint-8/")
     assert {name: content for name, content in contents(folder).items() if not name.startswith(extra)} == contents(whole)
 

@@ -18,7 +18,7 @@ from grpo.checks import BrokenInvariant
 from grpo.run import prepare
 from records.rows import read_rows
 from runs.trainer import RunRecord, train
-from tests.helpers import failing
+from tests.helpers import failing, only_run
 
 MakeExperiment = Callable[..., Experiment]
 ROUTED = {"routing.enabled": True, "env.detector": "happy_at_least(threshold=2)", "lr": 1e-2}
@@ -173,7 +173,7 @@ def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
     experiment = tiny(**ROUTED)
     with pytest.raises(type(error)):
         train(experiment, quiet=True)
-    (folder,) = experiment.output_dir.iterdir()
+    folder = only_run(experiment.output_dir)
     said = f"{type(error).__name__}: {error}"
     assert json.loads((folder / "status.json").read_text()) == {"state": state, "step": step, "error": said}
     assert (folder / "train.log").read_text().splitlines()[-1] == f"{state} at step {step}: {said}"
