@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # Student's quantiles; all of scipy.stats takes seconds to import
 
 from records.figures import Number, cell_with_interval, mean, std
 
@@ -49,6 +48,8 @@ class Estimate:
 
 def quantile(n: int) -> float:
     """Student's, of n values; two-sided."""
+    from scipy.special import stdtrit  # here, as a run that trains needs none; all of scipy.stats takes seconds to import
+
     return float(stdtrit(n - 1, 0.975))
 
 
