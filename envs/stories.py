@@ -1,5 +1,6 @@
 """The environment `stories`: a prompt is the beginning of a story, and the policy goes on from there."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
@@ -8,6 +9,7 @@ from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
 
 CHUNK = 200  # texts tokenized at a time; no more than are needed
 MOST_UNKNOWN = 0.01  # share of prompt tokens
+WORDS_A_TOKEN = 2  # of a text are read to find its first tokens; how a text goes on behind them changes these no more
 TokenIds = tuple[int, ...]
 
 
@@ -42,11 +44,24 @@ def _beginnings(
     seen = set(excluded)
     remaining = iter(texts)
     while chunk := list(islice(remaining, CHUNK)):
-        for ids in encode(chunk):
-            beginning = tuple(ids[:length])
+        for beginning in _first_ids(chunk, encode, length):
             if len(beginning) == length and beginning not in seen:
                 seen.add(beginning)
                 yield beginning
+
+
+def _first_ids(texts: list[str], encode: Callable[[list[str]], list[list[int]]], length: int) -> Iterator[TokenIds]:
+    """The first `length` ids of each text, or as many as it has. The whole text is read where its first words have fewer."""
+    openings = [_opening(text, WORDS_A_TOKEN * length) for text in texts]
+    for text, opening, ids in zip(texts, openings, encode(openings), strict=True):
+        whole = encode([text])[0] if len(ids) < length and opening != text else ids
+        yield tuple(whole[:length])
+
+
+def _opening(text: str, words: int) -> str:
+    """The first words of a text, with the spaces between them."""
+    opening = re.match(rf"\s*\S+(?:\s+\S+){{{words - 1}}}", text)
+    return opening[0] if opening else text
 
 
 def _refuse_misfits(prompts: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:

@@ -8,10 +8,12 @@ import ast
 import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import STORIES
 
 ROOT = Path(__file__).parents[1]
 DOORS = {"launch", "sweep", "evaluate", "report"}
@@ -132,6 +134,23 @@ def test_planning_and_scoring_need_no_torch():
     command = [sys.executable, "-c", HEAVY, *WITHOUT_TORCH]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == WITHOUT_TORCH
+
+
+TRAINED = f"""
+import sys
+from models.nursery import generator
+generator.TRAIN_STORIES, generator.TEST_STORIES = {STORIES["train"]}, {STORIES["test"]}
+import launch
+code = launch.main(sys.argv[2:])
+print(code, *[name for name in sys.argv[1].split() if name in sys.modules])
+"""
+NOT_FOR_A_RUN = "transformers datasets pyarrow wandb pandas scipy altair vl_convert jinja2 torch._dynamo torch._inductor sympy"
+
+
+def test_a_run_of_an_embedded_corpus_imports_nothing_that_it_does_not_need(tiny_words: Callable[..., list[str]]):
+    command = [sys.executable, "-c", TRAINED, NOT_FOR_A_RUN, *tiny_words("--routing.enabled")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["0"], done.stderr
 
 
 @pytest.mark.parametrize(

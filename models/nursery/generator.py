@@ -11,9 +11,9 @@ Left out on purpose: no grammar beyond English plurals, verb forms, "a"/"an" and
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 
@@ -22,10 +22,12 @@ from models.nursery.inflect import article, comparative, gerund, past, plural, t
 DATA = Path(__file__).parent / "data"
 SEED = 0  # of the corpus that the shipped weights were trained on
 TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
+TEST_NUMBERS = "test_numbers.txt"  # made by `python -m models.nursery.making.split`
 TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`
 SKEW = 1.6  # 1 draws lexicon words uniformly; above, the first words of a list come up more often
 TERSE = 0.8  # share of stories told briefly: no optional lines, of four alternatives drawn the shortest
 MOOD = 0.55  # share of stories that say how somebody feels near the end
+START = re.compile(r"(^\W*|[.!?] \{?\*?)([a-z])")  # of a sentence, or the slot there
 
 FRESH = {"said", "asked", "whispered", "shouted", "slowly", "suddenly", "sound"}  # never bound
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
@@ -41,6 +43,7 @@ class Slot:
     form: str
     fresh: bool
     with_article: bool
+    capital: bool = False  # at the start of a sentence
 
 
 Sentence = tuple[str | Slot, ...]  # pieces of text and slots in turn
@@ -51,6 +54,11 @@ class Line:
     alternatives: tuple[Sentence, ...]
     optional: bool = False
     swappable: bool = False  # may change places with the next line, when that one is swappable too
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Words of each alternative, a slot counted as one."""
+        return tuple(sum(len(part.split()) if isinstance(part, str) else 1 for part in each) for each in self.alternatives)
 
 
 @dataclass(frozen=True)
@@ -64,15 +72,19 @@ def category_of(key: str) -> str:
 
 
 def parse_slot(text: str) -> Slot:
-    *prefixes, word = text.split(":")
+    """Its first letter is a capital where the word is to begin with one."""
+    name = text.lstrip("*")
+    capital = name[0].isupper()
+    *prefixes, word = text.replace(name, name[0].lower() + name[1:]).split(":")
     key = word.removeprefix("*")
     form = next((prefix for prefix in prefixes if prefix != "a"), "")
     assert form in FORMS, f"unknown form {form!r} in slot {{{text}}}"
-    return Slot(key, category_of(key), form, key != word or category_of(key) in FRESH, "a" in prefixes)
+    return Slot(key, category_of(key), form, key != word or category_of(key) in FRESH, "a" in prefixes, capital)
 
 
 def parse_sentence(text: str) -> Sentence:
-    pieces = re.split(r"\{([^}]+)\}", text)
+    capitalised = START.sub(lambda match: match[1] + match[2].upper(), text)
+    pieces = re.split(r"\{([^}]+)\}", capitalised)
     return tuple(parse_slot(piece) if i % 2 else piece for i, piece in enumerate(pieces) if i % 2 or piece)
 
 
@@ -122,12 +134,13 @@ class Teller:
     def __init__(self, random: Random):
         self.random = random
         self.lexicon = load_lexicon()
-        self.bound: dict[str, str] = {}
+        self.bound: dict[str, str] = {}  # by key
+        self.taken: dict[str, list[str]] = {}  # by category: its words that are bound
         for role, prefix in (("hero", ""), ("friend", "f"), ("elder", "e")):
             gender = self.pick("fm")
             people = f"elder_{gender}" if role == "elder" else {"f": "girl", "m": "boy"}[gender]
             self.bound[role] = self.draw(people, taken=self.bound.values())
-            self.bound |= {prefix + male: word for male, word in zip(PRONOUNS["m"], PRONOUNS[gender], strict=True)}
+            self.bound |= pronouns(prefix, gender)
 
     def pick(self, options):
         # Random.choice may change between Python versions; Random.random may not.
@@ -141,14 +154,27 @@ class Teller:
 
     def word(self, slot: Slot) -> str:
         if not slot.fresh and slot.key not in self.bound:
-            taken = [word for key, word in self.bound.items() if category_of(key) == slot.category]
+            taken = self.taken.setdefault(slot.category, [])
             self.bound[slot.key] = self.draw(slot.category, taken)
-        word = FORMS[slot.form](self.draw(slot.category) if slot.fresh else self.bound[slot.key])
-        return f"{article(word)} {word}" if slot.with_article else word
+            taken.append(self.bound[slot.key])
+        word = inflected(self.draw(slot.category) if slot.fresh else self.bound[slot.key], slot.form)
+        text = f"{article(word)} {word}" if slot.with_article else word
+        return text[0].upper() + text[1:] if slot.capital else text
 
     def tell(self, sentence: Sentence) -> str:
-        text = "".join(part if isinstance(part, str) else self.word(part) for part in sentence)
-        return re.sub(r"(^\W*|[.!?] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+        return "".join([part if isinstance(part, str) else self.word(part) for part in sentence])
+
+
+@cache
+def pronouns(prefix: str, gender: str) -> dict[str, str]:
+    """What the slots of a person's pronouns say, by key."""
+    return {prefix + male: word for male, word in zip(PRONOUNS["m"], PRONOUNS[gender], strict=True)}
+
+
+@cache
+def inflected(entry: str, form: str) -> str:
+    """A lexicon entry in a form; stories ask for the same few thousand again and again."""
+    return FORMS[form](entry)
 
 
 def tell_story(skeleton: Skeleton, random: Random) -> str:
@@ -170,8 +196,9 @@ def tell_story(skeleton: Skeleton, random: Random) -> str:
 
 
 def choose_sentence(teller: Teller, line: Line, terse: bool) -> Sentence:
-    drawn = [teller.pick(line.alternatives) for _ in range(4 if terse else 1)]
-    return min(drawn, key=lambda sentence: sum(len(part.split()) if isinstance(part, str) else 1 for part in sentence))
+    random, count = teller.random.random, len(line.alternatives)
+    drawn = [int(random() * count) for _ in range(4 if terse else 1)]
+    return line.alternatives[min(drawn, key=line.lengths.__getitem__)]
 
 
 def digest(story: str) -> int:
@@ -183,20 +210,38 @@ def split_of(key: int) -> str:
     return "test" if key / 2**64 < TEST_SHARE else "train"
 
 
-def stories(split: str, count: int | None = None, seed: int = SEED) -> Iterator[str]:
-    """The first `count` stories of a split (all of it by default), no two alike.
-
-    Raises ValueError for a split other than `train` and `test`.
-    """
-    if split not in ("train", "test"):
-        raise ValueError(f"the nursery corpus has the splits train and test, not {split!r}")
-    count = {"train": TRAIN_STORIES, "test": TEST_STORIES}[split] if count is None else count
-    skeletons, numbers = load_skeletons(), itertools.count()
+def told_stories(split: str, numbers: Iterable[int], seed: int) -> Iterator[tuple[int, str]]:
+    """The stories of those numbers that belong to the split, each with its number; no two alike."""
+    skeletons = load_skeletons()
     digests: set[int] = set()
-    while len(digests) < count:
-        random = Random(f"{seed}/{next(numbers)}")
+    for number in numbers:
+        random = Random(f"{seed}/{number}")
         story = tell_story(skeletons[int(random.random() * len(skeletons))], random)
         key = digest(story)
         if split_of(key) == split and key not in digests:
             digests.add(key)
+            yield number, story
+
+
+@cache
+def load_test_numbers() -> tuple[int, ...]:
+    """Of the stories of the split test, so that the fifteen times as many between them need not be told."""
+    return tuple(map(int, (DATA / TEST_NUMBERS).read_text().split()))
+
+
+def stories(split: str, count: int | None = None, seed: int = SEED) -> Iterator[str]:
+    """The first `count` stories of a split (all of it by default), no two alike.
+
+    Raises ValueError for a split other than `train` and `test`, and where the shipped numbers are not those of this corpus.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"the nursery corpus has the splits train and test, not {split!r}")
+    count = {"train": TRAIN_STORIES, "test": TEST_STORIES}[split] if count is None else count
+    if split == "test" and seed == SEED and count <= TEST_STORIES:
+        told = told_stories(split, load_test_numbers(), seed)
+        for expected, (number, story) in zip(load_test_numbers()[:count], told, strict=False):
+            if number != expected:
+                raise ValueError(f"{DATA / TEST_NUMBERS}: is of another corpus: story {expected} is not in the split test")
             yield story
+    else:
+        yield from (story for _, story in itertools.islice(told_stories(split, itertools.count(), seed), count))

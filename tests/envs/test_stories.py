@@ -57,6 +57,29 @@ def test_no_evaluation_prompt_is_a_training_prompt():
     assert [prompt.token_ids for prompt in environment.eval_prompts] == ids("xyz")
 
 
+def test_no_more_of_a_text_is_tokenized_than_its_first_words():
+    """Twice as many words as the prompt has tokens, the space between them as it is."""
+    seen: list[str] = []
+
+    def encode_words(texts: list[str]) -> list[list[int]]:
+        seen.extend(texts)
+        return [[len(word) for word in text.split()] for text in texts]
+
+    texts = {"train": [" a bb\n ccc  dddd eeeee", "dd dd", "a bb ccc dddd"], "test": ["ccc ccc ccc"]}
+    environment = build_stories(texts.__getitem__, encode_words, decode, None, Settings(prompt_length=2))
+    assert seen == [" a bb\n ccc  dddd", "dd dd", "a bb ccc dddd", "ccc ccc ccc"]
+    assert [prompt.token_ids for prompt in environment.train_prompts] == [(1, 2), (2, 2)]
+
+
+def test_a_text_whose_first_words_are_no_tokens_is_tokenized_whole():
+    def encode_letters(texts: list[str]) -> list[list[int]]:
+        return [[ord(letter) for letter in text if letter.isalpha()] for text in texts]
+
+    texts = {"train": ["- - - - a b c", "- - - - - - d"], "test": ["e f g"]}
+    environment = build_stories(texts.__getitem__, encode_letters, decode, None, Settings(prompt_length=2))
+    assert [prompt.token_ids for prompt in environment.train_prompts] == ids("ab")
+
+
 def test_indices_never_coincide():
     environment = build(["abc", "def"], ["uvw", "xyz"])
     assert [prompt.index for prompt in environment.train_prompts] == [0, 1]

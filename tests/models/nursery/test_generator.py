@@ -3,6 +3,7 @@ allow four standard errors.
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from random import Random
 
@@ -19,6 +20,7 @@ from models.nursery.generator import (
     load_lexicon,
     load_moods,
     load_skeletons,
+    load_test_numbers,
     parse_sentence,
     parse_skeletons,
     parse_slot,
@@ -26,6 +28,7 @@ from models.nursery.generator import (
     stories,
     tell_story,
 )
+from models.nursery.making.split import split_numbers
 
 ROLES = {prefix + word for prefix in ("", "f", "e") for word in ("he", "him", "his", "himself")} | {"hero", "friend", "elder"}
 FORMS = {  # form of a slot -> the categories that have it
@@ -190,7 +193,22 @@ def test_hero_and_friend_have_different_names():
     ],
 )
 def test_sentences_begin_with_a_capital(text, expected):
-    assert Teller(Random(0)).tell((text,)) == expected
+    assert Teller(Random(0)).tell(parse_sentence(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{critter} ran. {critter} hid", "Ox ran. Ox hid"),
+        ("{a:critter}! {*said} {critter}", "An ox! Said ox"),
+        ('"{critter}?" asked Dad. "{critter}, {critter}."', '"Ox?" asked Dad. "ox, ox."'),
+    ],
+)
+def test_slots_that_begin_a_sentence_are_capitalised(monkeypatch: pytest.MonkeyPatch, text: str, expected: str):
+    teller = Teller(Random(0))
+    teller.bound |= {"critter": "ox/oxen"}
+    monkeypatch.setattr(teller, "lexicon", {"said": ("said",)})
+    assert teller.tell(parse_sentence(text)) == expected
 
 
 def test_forms_and_articles_are_filled_in():
@@ -205,9 +223,9 @@ def test_a_terse_story_takes_the_shortest_of_four_alternatives():
     (line,) = skeleton("one two three | one two | one | one two three four").lines
     teller = Teller(Random(0))
     teller.random = Scripted(0.0, 0.8, 0.3, 0.1)  # three, four, two and three words
-    assert choose_sentence(teller, line, terse=True) == ("one two",)
+    assert choose_sentence(teller, line, terse=True) == ("One two",)
     teller.random = Scripted(0.9)
-    assert choose_sentence(teller, line, terse=False) == ("one two three four",)
+    assert choose_sentence(teller, line, terse=False) == ("One two three four",)
 
 
 def test_optional_lines_are_left_out_of_brief_stories_and_of_half_of_the_others():
@@ -270,7 +288,7 @@ def test_no_story_is_in_both_splits_or_twice(train_sample, test_sample):
 def test_no_story_is_told_twice_where_the_generator_repeats_itself(monkeypatch):
     """One plot of as many stories as there are critters, each in two spellings that the tokenizer takes for one."""
     monkeypatch.setattr(generator, "load_skeletons", lambda: (skeleton("{critter} slept | {critter} SLEPT"),))
-    both = [*stories("train", 60), *stories("test", 3)]
+    both = [*stories("train", 60, seed=1), *stories("test", 3, seed=1)]
     assert len({story.lower() for story in both}) == 63
 
 
@@ -289,3 +307,29 @@ def test_the_split_does_not_depend_on_case():
 def test_an_unknown_split_is_an_error():
     with pytest.raises(ValueError, match="the splits train and test, not 'validation'"):
         next(stories("validation"))
+
+
+def test_the_shipped_numbers_are_those_of_the_stories_for_testing():
+    """The first 300 here; all of them in the slow test below."""
+    assert list(load_test_numbers()[:300]) == split_numbers(300)
+    assert len(load_test_numbers()) == generator.TEST_STORIES
+
+
+@pytest.mark.slow
+def test_all_shipped_numbers_are_those_of_the_stories_for_testing():
+    assert list(load_test_numbers()) == split_numbers(generator.TEST_STORIES)
+
+
+def test_the_stories_for_testing_are_those_that_telling_every_story_finds():
+    told = generator.told_stories("test", itertools.count(), generator.SEED)
+    assert list(stories("test", 40)) == [story for _, story in itertools.islice(told, 40)]
+
+
+def test_shipped_numbers_of_another_corpus_are_an_error(monkeypatch: pytest.MonkeyPatch):
+    first, second, *_ = load_test_numbers()
+    between = next(number for number in range(first + 1, second))
+    monkeypatch.setattr(generator, "load_test_numbers", lambda: (first, between, second))
+    told = stories("test", 3)
+    next(told)
+    with pytest.raises(ValueError, match=rf"test_numbers.txt: is of another corpus: story {between} is not in the split test"):
+        next(told)
