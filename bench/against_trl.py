@@ -11,7 +11,8 @@ At *full length* no row ends before 128 tokens, for both sides read a model whos
 never writes; every step is checked for it. At *natural* length rows stop at EOS; what each side sampled is counted.
 
 Ratios say how many times as fast ours is: TRL's median seconds over ours, our tokens/s over TRL's. `ratio_memory` is the
-other way round, our peak over TRL's (below 1 is less), each in a process of its own.
+other way round, our peak over TRL's (below 1 is less), each in a process of its own; `above_start` is what a process takes
+on top of what it held before its first step, `one_batch` TRL with all completions in one device batch, which is slower.
 """
 
 import contextlib
@@ -46,12 +47,13 @@ RATIOS: dict[str, str] = {"adapter": "ratio_step_adapter", "natural": "ratio_ste
                           "sample_32": "ratio_sample_32", "sample_512": "ratio_sample_512", "memory": "ratio_memory",
                           "real": "ratio_step_real"}  # fmt: skip
 WARMUP = 1  # steps of each side that are not counted
+WEIGHTS = {"natural": 2, "full": 2, "sample_512": 0.5, "real": 0.5}  # repetitions where lengths vary, and where one takes long
 
 
 @dataclass(frozen=True)
 class Options:
     cases: tuple[Case, ...] = CASES  # What is compared.
-    repetitions: int = 7  # Steps of each side that are counted, after one that is not; natural lengths take twice as many.
+    repetitions: int = 7  # Steps of each side that are counted, after one that is not; see WEIGHTS.
     threads: int = 2  # Of torch, for both sides.
     device_batch: int = DEVICE_BATCH  # Completions that TRL computes at a time in its update; it adds up their gradients.
     json: bool = False  # Print one line of JSON, and nothing else, on stdout.
@@ -173,14 +175,11 @@ def check_full_length(measured: SideBySide, rows: int) -> None:
 
 def run_case(case: str, folders: dict[str, Path], options: Options) -> dict[str, Any]:
     workload = workload_of(case, folders, options.device_batch)
+    repetitions = max(round(options.repetitions * WEIGHTS.get(case, 1)), 1)
     say(f"{case}: {SAMPLED.get(case, workload.batch_size)} completions")
     if case == "memory":
         return memory_of(workload, options.threads)
-    if case in SAMPLED:
-        result = compare_sampling(workload, SAMPLED[case], options.repetitions if case == "sample_32" else 2)
-    else:
-        doubled = 1 if workload.full_length else 2
-        result = compare_steps(workload, options.repetitions * doubled)
+    result = compare_sampling(workload, SAMPLED[case], repetitions) if case in SAMPLED else compare_steps(workload, repetitions)
     say(f"  ours {median(result.our_seconds):.3f} s, TRL {median(result.their_seconds):.3f} s: {result.ratio:.2f}")
     return result.to_dict()
 
@@ -188,9 +187,9 @@ def run_case(case: str, folders: dict[str, Path], options: Options) -> dict[str,
 def report(results: dict[str, dict[str, Any]], machine: str) -> dict[str, Any]:
     """What `--json` prints. The ratio of a case that did not run is null."""
     ratios = {name: results[case]["ratio"] if case in results else None for case, name in RATIOS.items()}
-    memory = results.get("memory")
-    ratios["ratio_memory_above_start"] = None if memory is None else memory["ratio_above_start"]
-    return {**ratios, "machine": machine, "cases": results}
+    memory = results.get("memory", {})
+    more = {f"ratio_memory_{key}": memory.get(f"ratio_{key}") for key in ("above_start", "one_batch", "one_batch_above_start")}
+    return {**ratios, **more, "machine": machine, "cases": results}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -198,14 +197,22 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     lines = ["| | TRL | ours | ratio | a token | tokens: TRL, ours |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     for case, result in results.items():
         if case == "memory":
-            for name, key in {"peak memory": "", "the same above its start": "_above_start"}.items():
-                sizes = [f"{result[f'{side}_gib{key}']:.2f} GiB" for side in ("trl", "ours")]
-                lines.append(f"| {name} | {' | '.join(sizes)} | {result[f'ratio{key}']:.2f} | | |")
+            lines += memory_lines(result)
             continue
         seconds = f"{result['trl_seconds']:.3f} s | {result['ours_seconds']:.3f} s"
         tokens = f"{result['trl_tokens']:.0f}, {result['ours_tokens']:.0f}"
         lines.append(f"| {case} | {seconds} | {result['ratio']:.2f} | {result['ratio_per_token']:.2f} | {tokens} |")
     return "\n".join(lines)
+
+
+def memory_lines(memory: dict[str, float]) -> list[str]:
+    lines = []
+    for batches in ("", "_one_batch"):
+        for above in ("", "_above_start"):
+            sizes = f"{memory[f'trl{batches}_gib{above}']:.2f} GiB | {memory[f'ours_gib{above}']:.2f} GiB"
+            name = f"memory{batches}{above}".replace("_", " ")
+            lines.append(f"| {name} | {sizes} | {memory[f'ratio{batches}{above}']:.2f} | | |")
+    return lines
 
 
 def say(text: str) -> None:

@@ -9,9 +9,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,29 +19,41 @@ from bench.workloads import Workload, our_run, prompts_of
 from grpo.step import train_step
 
 STEPS = 4
+Bytes = dict[str, int]  # start and peak
 PROMPTS = "prompts.json"  # in the model's folder, so that TRL's process loads nothing of ours
 
 
-def memory_of(workload: Workload, threads: int) -> dict[str, Any]:
-    """GiB of both sides and their ratio, of the whole process and of what it takes above its start."""
+def memory_of(workload: Workload, threads: int) -> dict[str, float]:
+    """GiB of both sides, of the whole process and of what it takes above its start; ratios are ours over theirs."""
     prompts = [prompt.text for prompt in prompts_of(our_run(workload, STEPS), STEPS)]
     (workload.folder / PROMPTS).write_text(json.dumps(prompts))
-    ours, theirs = (in_its_own_process(side, workload, threads) for side in ("ours", "trl"))
-    whole = [memory["peak"] / GIB for memory in (ours, theirs)]
-    above = [(memory["peak"] - memory["start"]) / GIB for memory in (ours, theirs)]
-    return {
-        "ours_gib": whole[0], "trl_gib": whole[1], "ratio": whole[0] / whole[1],
-        "ours_gib_above_start": above[0], "trl_gib_above_start": above[1], "ratio_above_start": above[0] / above[1],
-    }  # fmt: skip
+    one_batch = replace(workload, device_batch=workload.batch_size)
+    return figures(
+        ours=in_its_own_process("ours", workload, threads),
+        trl=in_its_own_process("trl", workload, threads),
+        trl_one_batch=in_its_own_process("trl", one_batch, threads),
+    )
 
 
-def in_its_own_process(side: str, workload: Workload, threads: int) -> dict[str, int]:
+def figures(ours: Bytes, trl: Bytes, trl_one_batch: Bytes) -> dict[str, float]:
+    gib: dict[str, float] = {}
+    for side, memory in {"ours": ours, "trl": trl, "trl_one_batch": trl_one_batch}.items():
+        gib[f"{side}_gib"] = memory["peak"] / GIB
+        gib[f"{side}_gib_above_start"] = (memory["peak"] - memory["start"]) / GIB
+    return gib | {
+        f"ratio{batches}{above}": gib[f"ours_gib{above}"] / gib[f"trl{batches}_gib{above}"]
+        for batches in ("", "_one_batch")
+        for above in ("", "_above_start")
+    }
+
+
+def in_its_own_process(side: str, workload: Workload, threads: int) -> Bytes:
     described = json.dumps(asdict(workload) | {"folder": str(workload.folder)})
     command = [sys.executable, "-m", "bench.memory", side, described, str(threads)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def our_memory(workload: Workload) -> dict[str, int]:
+def our_memory(workload: Workload) -> Bytes:
     run = our_run(workload, STEPS)
     start = resident_bytes()
     for _ in range(STEPS):
@@ -50,7 +61,7 @@ def our_memory(workload: Workload) -> dict[str, int]:
     return {"start": start, "peak": peak_resident_bytes()}
 
 
-def trl_memory(workload: Workload) -> dict[str, int]:
+def trl_memory(workload: Workload) -> Bytes:
     from bench.trl_side import build_trainer, train
 
     trainer = build_trainer(workload, json.loads((workload.folder / PROMPTS).read_text()), STEPS)
