@@ -123,8 +123,9 @@ class Weights(NamedTuple):
     def backward(self, leaves: "Weights") -> None:
         """Hands the gradients in `leaves` on to the parameters."""
         pairs = zip(tensors_of(self), tensors_of(leaves), strict=True)
-        made, grads = zip(*((tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None), strict=True)
-        torch.autograd.backward(made, grads)
+        # A sum whose gradients are those in the leaves: with gradients as an argument, torch's backward imports sympy.
+        total = sum(torch.dot(made.flatten(), leaf.grad.flatten()) for made, leaf in pairs if leaf.grad is not None)
+        torch.autograd.backward(total)  # type: ignore[arg-type]
 
 
 def tensors_of(weights: Weights) -> list[Tensor]:
