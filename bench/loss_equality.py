@@ -33,7 +33,7 @@ def check_equal_losses(run: Run, trainer: Any) -> str:
     advantages = group_advantages(torch.randn(len(rollout), generator=generator), run.group_size)
     old_logprobs = rollout.logprobs + NOISE * torch.randn(rollout.logprobs.shape, generator=generator)
     with torch.no_grad(), reference_model(run) as model:
-        ref_logprobs, _ = completion_logprobs(model, rollout, 1.0)
+        ref_logprobs = completion_logprobs(model, rollout, 1.0)
     loss, norm = our_loss(run, rollout, advantages, old_logprobs, ref_logprobs)
     their_loss, their_norm = trl_loss(trainer, trl_inputs(rollout, advantages, old_logprobs, ref_logprobs))
     found = f"loss {loss:.7f} and TRL's {their_loss:.7f}, gradient norm {norm:.5f} and TRL's {their_norm:.5f}"
@@ -46,7 +46,7 @@ def check_equal_losses(run: Run, trainer: Any) -> str:
 
 def our_loss(run: Run, rollout: Rollout, advantages: Tensor, old_logprobs: Tensor, ref_logprobs: Tensor) -> tuple[float, float]:
     """Our loss of a batch, in one pass and without routing, and the norm of its gradient."""
-    logprobs, _ = completion_logprobs(run.policy, rollout, 1.0)
+    logprobs = completion_logprobs(run.policy, rollout, 1.0)
     loss = policy_loss(logprobs, old_logprobs, ref_logprobs, advantages, rollout.mask, loss_type="grpo", beta=run.config.beta)
     loss.loss.backward()
     parameters = [parameter for group in trained_groups(run.policy).values() for parameter in group.values()]

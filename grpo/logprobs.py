@@ -20,7 +20,7 @@ class TokenLogprobs(Function):
     """Keeps the probabilities for the backward pass, so that nothing is computed twice."""
 
     @staticmethod
-    def forward(ctx, hidden, head, tokens, temperature):
+    def forward(ctx, hidden, head, tokens, temperature, with_entropy):
         logits = hidden @ head.T  # [m, vocab]
         if temperature != 1:
             logits /= temperature
@@ -28,10 +28,11 @@ class TokenLogprobs(Function):
         # The logarithm of the sum of exp(logits), from the likeliest token: a third of the time of logsumexp.
         log_normalizer = logits.amax(1) - probabilities.amax(1).log()
         logprobs = logits.gather(1, tokens[:, None]).squeeze(1) - log_normalizer
-        entropy = log_normalizer - torch.linalg.vecdot(probabilities, logits)
+        entropy = log_normalizer - torch.linalg.vecdot(probabilities, logits) if with_entropy else None
         ctx.save_for_backward(hidden, head, tokens, probabilities)
         ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropy)
+        if with_entropy:
+            ctx.mark_non_differentiable(entropy)
         return logprobs, entropy
 
     @staticmethod
@@ -42,17 +43,18 @@ class TokenLogprobs(Function):
         grad_logits = (probabilities * -grad).scatter_add_(1, tokens[:, None], grad)
         grad_hidden = grad_logits @ head if ctx.needs_input_grad[0] else None
         grad_head = grad_logits.T @ hidden if ctx.needs_input_grad[1] else None
-        return grad_hidden, grad_head, None, None
+        return grad_hidden, grad_head, None, None, None
 
 
 def token_logprobs(
-    hidden: Float[Tensor, "m hidden"], head: Float[Tensor, "vocab hidden"], tokens: Int[Tensor, " m"], temperature: float = 1.0
-) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """log softmax(hidden @ head.T / temperature)[tokens] in nats, and the entropy of that distribution.
+    hidden: Float[Tensor, "m hidden"], head: Float[Tensor, "vocab hidden"], tokens: Int[Tensor, " m"],
+    temperature: float = 1.0, with_entropy: bool = True,
+) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"] | None]:  # fmt: skip
+    """log softmax(hidden @ head.T / temperature)[tokens] in nats, and the entropy of that distribution where it is wanted.
 
     Differentiable in `hidden` and `head` through the log-probabilities; the entropy carries no gradient.
     """
-    return TokenLogprobs.apply(hidden, head, tokens, temperature)  # type: ignore[return-value]
+    return TokenLogprobs.apply(hidden, head, tokens, temperature, with_entropy)  # type: ignore[return-value]
 
 
 def pieces(rollout: Rollout) -> list[Int[Tensor, " m"]]:
@@ -69,26 +71,27 @@ def pieces(rollout: Rollout) -> list[Int[Tensor, " m"]]:
     return list(order.split(sizes))
 
 
-def piece_logprobs(weights: Weights, piece: Rollout, temperature: float) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
-    """As `completion_logprobs`, of few rows at once."""
+def piece_logprobs(
+    weights: Weights, piece: Rollout, temperature: float, with_entropy: bool = True
+) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"] | None]:
+    """As `completion_logprobs`, of few rows at once, and the entropies where they are wanted."""
     hidden = hidden_states(weights, piece.ids)  # [n, length, hidden]
     rows, columns = piece.mask.nonzero(as_tuple=True)  # [m] each, of all completion tokens
     predicting = hidden[rows, piece.prompt_lengths[rows] + columns - 1]  # [m, hidden]
-    logprobs, entropy = token_logprobs(predicting, weights.head, piece.completion_ids[piece.mask], temperature)
+    values = token_logprobs(predicting, weights.head, piece.completion_ids[piece.mask], temperature, with_entropy)
     blank = hidden.new_zeros(piece.mask.shape)
-    return blank.index_put((rows, columns), logprobs), blank.index_put((rows, columns), entropy)
+    logprobs, entropy = (None if value is None else blank.index_put((rows, columns), value) for value in values)
+    return logprobs, entropy  # type: ignore[return-value]
 
 
-def completion_logprobs(model: Llama, rollout: Rollout, temperature: float) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
-    """Log-probabilities and entropies of the rollout's completion tokens under the model, zero where its mask is False.
+def completion_logprobs(model: Llama, rollout: Rollout, temperature: float) -> Float[Tensor, "n t"]:
+    """Log-probabilities of the rollout's completion tokens under the model, zero where its mask is False.
 
     Completion token j of row n stands at prompt_lengths[n] + j and is predicted from the position before.
     """
-    weights, (n, width) = model.weights(), rollout.mask.shape
-    logprobs, entropy = (weights.embedding.new_zeros(n, width) for _ in range(2))
+    weights = model.weights()
+    logprobs = weights.embedding.new_zeros(rollout.mask.shape)
     for rows in pieces(rollout):
-        piece = rollout.rows(rows)
-        values, entropies = piece_logprobs(weights, piece, temperature)
-        at = rows[:, None], torch.arange(values.shape[1], device=rows.device)
-        logprobs, entropy = logprobs.index_put(at, values), entropy.index_put(at, entropies)
-    return logprobs, entropy
+        values, _ = piece_logprobs(weights, rollout.rows(rows), temperature, with_entropy=False)
+        logprobs = logprobs.index_put((rows[:, None], torch.arange(values.shape[1], device=rows.device)), values)
+    return logprobs

@@ -34,22 +34,31 @@ def sample(
 
     Raises ValueError when a prompt is empty or prompt and completion exceed the model's context.
     """
-    weights, eos, limit = model.weights(), model.config.eos_token_id, settings.max_completion_length
+    limit, eos, device = settings.max_completion_length, model.config.eos_token_id, model.head.device
     lengths = [len(prompt) for prompt in prompts]
     shortest, longest = min(lengths), max(lengths)
     if shortest < 1 or longest + limit > model.config.max_position_embeddings:
         raise ValueError(f"prompts of {shortest} to {longest} tokens and completions of {limit} do not fit the context")
     assert uniforms.shape == (len(prompts) * group_size, limit), (uniforms.shape, len(prompts), group_size, limit)
+    completion_ids = torch.full(uniforms.shape, eos, device=device)
+    logprobs = model.head.new_zeros(uniforms.shape)
+    write_completions(model, prompts, uniforms.to(device), settings, completion_ids, logprobs)
+    prompt_lengths = torch.tensor(lengths, device=device).repeat_interleave(group_size)
+    return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
 
-    count, device = len(uniforms), weights.embedding.device
+
+@torch.inference_mode()
+def write_completions(
+    model: Llama, prompts: PromptIds, uniforms: Float[Tensor, "n t"], settings: SamplingSettings,
+    completion_ids: Int[Tensor, "n t"], logprobs: Float[Tensor, "n t"],
+) -> None:  # fmt: skip
+    """Fills `completion_ids` and `logprobs`; what stands after a row's first EOS means nothing."""
+    weights, eos, (count, limit) = model.weights(), model.config.eos_token_id, uniforms.shape
     # Row r of the batch computes completion `held[r]`; rows beyond the completions only fill the batch up.
-    held = torch.arange(max(count, FEWEST_ROWS), device=device) % count
-    prompt_lengths, uniforms = torch.tensor(lengths, device=device).repeat_interleave(group_size), uniforms.to(device)
-    cache, hidden = prefill_prompts(weights, prompts, longest + limit, held // group_size)
-    turns = rotations(weights, torch.arange(longest + limit, device=device)[None])[0, :, 0]  # [positions, pairs]
-    completion_ids = torch.full((count, limit), eos, device=device)
-    logprobs = hidden.new_zeros(count, limit)
-
+    held = torch.arange(max(count, FEWEST_ROWS), device=uniforms.device) % count
+    prompt_of = held // (count // len(prompts))
+    cache, hidden, positions = prefill_prompts(weights, prompts, limit, prompt_of)
+    turns = rotations(weights, torch.arange(int(positions.max()) + limit, device=held.device))  # [positions, 2, head_dim]
     for t in range(limit):
         tokens, token_logprobs = choose_tokens(hidden @ weights.head.T, uniforms[held, t], settings)
         completion_ids[held, t], logprobs[held, t] = tokens, token_logprobs
@@ -61,19 +70,21 @@ def sample(
                 break
             if (still := max(int(alive.sum()), FEWEST_ROWS)) <= SHRINK_AT * len(held):
                 kept = torch.argsort(~alive, stable=True)[:still]  # finished ones, too, where too few live
-                held, tokens, cache = held[kept], tokens[kept], cache.select(kept)
-        hidden = decode(weights, cache, tokens, turns[prompt_lengths[held] + t])
-    return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
+                held, tokens, positions, cache = held[kept], tokens[kept], positions[kept], cache.select(kept)
+        hidden = decode(weights, cache, tokens, turns[positions + t])
 
 
 def prefill_prompts(
-    weights: Weights, prompts: PromptIds, slots: int, prompt_of: Int[Tensor, " n"]
-) -> tuple[KVCache, Float[Tensor, "n hidden"]]:
-    """Computes each prompt once; gives row r of the batch the cache and the last hidden state of prompt `prompt_of[r]`."""
+    weights: Weights, prompts: PromptIds, limit: int, prompt_of: Int[Tensor, " n"]
+) -> tuple[KVCache, Float[Tensor, "n hidden"], Int[Tensor, " n"]]:
+    """Computes each prompt once. Row r of the batch gets what belongs to prompt `prompt_of[r]`: a cache with room for `limit`
+    tokens more, the hidden state of the last token, and the position of the next one.
+    """
     rows = [torch.tensor(prompts[i % len(prompts)]) for i in range(max(len(prompts), FEWEST_ROWS))]
-    ids, lengths = pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
-    cache, hidden = prefill(weights, ids.to(prompt_of.device), lengths.to(prompt_of.device), slots)
-    return cache.select(prompt_of), hidden[prompt_of]
+    ids = pad_sequence(rows, batch_first=True).to(prompt_of.device)
+    lengths = torch.tensor([len(row) for row in rows], device=ids.device)
+    cache, hidden = prefill(weights, ids, lengths, ids.shape[1] + limit)
+    return cache.select(prompt_of), hidden[prompt_of], lengths[prompt_of]
 
 
 def choose_tokens(

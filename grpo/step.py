@@ -117,7 +117,7 @@ def sample_training(run: Run, prompts: list[Prompt], keys: SampleKeys) -> Rollou
 @torch.no_grad()
 def reference_logprobs(run: Run, rollout: Rollout, prompts: list[Prompt]) -> Float[Tensor, "n t"]:
     with reference_model(run) as model:
-        logprobs, _ = completion_logprobs(model, rollout, run.config.sampling.temperature)
+        logprobs = completion_logprobs(model, rollout, run.config.sampling.temperature)
     check_finite("reference logprobs", logprobs, run.step, prompts)
     return logprobs
 

@@ -150,6 +150,7 @@ def piece_forward_backward(
     advantages = batch.advantages[rows]
     mask = part.mask & part.finished[:, None] if config.mask_truncated else part.mask  # [m, t]
     logprobs, entropy = piece_logprobs(leaves, part, run.config.sampling.temperature)  # [m, t]
+    assert entropy is not None
     check_finite("logprobs", logprobs.detach(), run.step, prompts)
     difference = (logprobs.detach() - part.logprobs).abs() * part.mask  # [m, t]
     if on_policy:

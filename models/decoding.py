@@ -7,19 +7,19 @@ and reads a beginning of the cache, the same for all rows; `visible` alone knows
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.llama import Weights, causal_attention, decoder, rotations
 
-BLOCK = 32  # slots read are rounded up to a multiple of it, so that shapes change once in so many tokens
+BLOCK = 16  # slots read are rounded up to a multiple of it, so that shapes change once in so many tokens
 
 
 @dataclass
 class KVCache:
     """`visible` is added to the scores of attention: 0 for slots that a row may look at, minus infinity for the others."""
 
-    keys: Float[Tensor, "layers n heads head_dim slots"]
+    keys: Float[Tensor, "layers n heads slots head_dim"]
     values: Float[Tensor, "layers n heads slots head_dim"]
     visible: Float[Tensor, "n heads slots"]
     filled: int  # slots written so far
@@ -37,7 +37,7 @@ def whole_blocks(slots: int) -> int:
 def empty_cache(weights: Weights, rows: int, slots: int) -> KVCache:
     c, slots = weights.config, whole_blocks(slots)
     heads, new = (len(weights.layers), rows, c.num_key_value_heads), weights.embedding.new_zeros
-    return KVCache(new(*heads, c.head_dim, slots), new(*heads, slots, c.head_dim), new(*heads[1:], slots) - torch.inf, 0)
+    return KVCache(new(*heads, slots, c.head_dim), new(*heads, slots, c.head_dim), new(*heads[1:], slots) - torch.inf, 0)
 
 
 def prefill(
@@ -53,30 +53,32 @@ def prefill(
     cache.filled = longest
 
     def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        cache.keys[i, ..., :longest] = k[held].permute(0, 2, 3, 1)
+        cache.keys[i, :, :, :longest] = k[held].transpose(1, 2)
         cache.values[i, :, :, :longest] = v[held].transpose(1, 2)
         return causal_attention(q, k, v)
 
-    positions = torch.arange(longest, device=ids.device)[None]
-    hidden = decoder(weights, ids, rotations(weights, positions), attend)
+    rotation = rotations(weights, torch.arange(longest, device=ids.device))
+    hidden = decoder(weights, ids, rotation[None, :, None], attend)
     return cache, hidden[rows, lengths - 1]
 
 
 def decode(
-    weights: Weights, cache: KVCache, tokens: Int[Tensor, " n"], rotation: Complex[Tensor, "n pairs"]
+    weights: Weights, cache: KVCache, tokens: Int[Tensor, " n"], rotation: Float[Tensor, "n 2 head_dim"]
 ) -> Float[Tensor, "n hidden"]:
     """The hidden state of one more token a row, which is added to the cache. `rotation` is that of each row's position."""
     c, n, slot = weights.config, len(tokens), cache.filled
     length, scale = whole_blocks(slot + 1), c.head_dim**-0.5
-    keys, values = cache.keys.flatten(1, 2), cache.values.flatten(1, 2)  # [layers, n * heads, ...], the cache's own memory
     cache.visible[:, :, slot] = 0
-    visible = cache.visible.view(-1, 1, cache.visible.shape[2])[:, :, :length]
+    # As many matrices as there are rows and heads: [layers, n * heads, ...], in the cache's own memory.
+    new_keys, new_values = (each[:, :, :, slot] for each in (cache.keys, cache.values))  # [layers, n, heads, head_dim]
+    keys, values = (each.flatten(1, 2)[:, :, :length] for each in (cache.keys, cache.values))
+    visible = cache.visible.flatten(0, 1)[:, None, :length]
 
     def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys[i, :, :, slot], values[i, :, slot] = k.reshape(-1, c.head_dim), v.reshape(-1, c.head_dim)
+        new_keys[i], new_values[i] = k[:, 0], v[:, 0]
         grouped = q.reshape(len(visible), -1, c.head_dim)  # the queries that share a key
-        scores = torch.baddbmm(visible, grouped, keys[i, :, :, :length], alpha=scale)
-        return torch.bmm(scores.softmax(-1), values[i, :, :length]).view(n, 1, -1)
+        scores = torch.baddbmm(visible, grouped, keys[i].mT, alpha=scale)
+        return torch.bmm(scores.softmax(-1), values[i]).view(n, 1, -1)
 
     cache.filled += 1
     return decoder(weights, tokens[:, None], rotation[:, None, None], attend)[:, 0]

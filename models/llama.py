@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -151,13 +151,12 @@ def stacked(*projections: Projection) -> Affine:
     return Affine(torch.cat([projection.weight for projection in projections]), torch.cat(biases) if biases else None)
 
 
+Rotation = Float[Tensor, "#n t 1 2 d"]
 # Attention of layer i: from queries [n, t, heads, head_dim], keys and values [n, t, key-value heads, head_dim] to [n, t, inner].
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
-def decoder(
-    weights: Weights, ids: Int[Tensor, "n t"], rotation: Complex[Tensor, "#n t 1 pairs"], attend: Attend
-) -> Float[Tensor, "n t hidden"]:
+def decoder(weights: Weights, ids: Int[Tensor, "n t"], rotation: Rotation, attend: Attend) -> Float[Tensor, "n t hidden"]:
     """Hidden states after the last norm.
 
     Reshapes are torch's own: with tensors, einops imports torch's compiler (seconds), and here it would cost as much as a
@@ -180,24 +179,26 @@ def rms_norm(x: Float[Tensor, "n t hidden"], weight: Float[Tensor, " hidden"], c
     return x * torch.rsqrt(torch.linalg.vecdot(x, x).unsqueeze(-1) / c.hidden_size + c.rms_norm_eps) * weight
 
 
-def rotated(x: Float[Tensor, "n t heads d"], rotation: Complex[Tensor, "#n t 1 pairs"]) -> Float[Tensor, "n t heads d"]:
-    """Rotary positions in the half-split form of Hugging Face's Llama: dimensions i and i + d / 2 are one complex number."""
-    turned = torch.complex(*x.chunk(2, dim=-1)) * rotation
-    return torch.cat((turned.real, turned.imag), dim=-1)
+def rotated(x: Float[Tensor, "n t heads d"], rotation: Rotation) -> Float[Tensor, "n t heads d"]:
+    """Rotary positions in the half-split form of Hugging Face's Llama: dimensions i and i + d / 2 turn as a pair."""
+    cos, sin = rotation.unbind(-2)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-def rotations(weights: Weights, positions: Int[Tensor, "n t"]) -> Complex[Tensor, "n t 1 pairs"]:
-    """Rotary positions as complex numbers; angles in float32 as in Hugging Face, or float64 with the weights."""
-    c, wide = weights.config, torch.promote_types(weights.embedding.dtype, torch.float32)
+def rotations(weights: Weights, positions: Int[Tensor, "*at"]) -> Float[Tensor, "*at 2 d"]:
+    """Cosines and sines, the first half of the sines negative; angles in float32 as in Hugging Face, or float64 with the weights."""
+    c, dtype = weights.config, weights.embedding.dtype
+    wide = torch.promote_types(dtype, torch.float32)
     exponents = torch.arange(0, c.head_dim, 2, device=positions.device).to(wide) / c.head_dim
-    angles = positions[:, :, None, None].to(wide) * (1.0 / c.rope_theta**exponents)
-    return torch.polar(torch.ones_like(angles), angles)
+    angles = positions[..., None].to(wide) * (1.0 / c.rope_theta**exponents)  # [*at, d / 2]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)), -2).to(dtype)
 
 
 def hidden_states(weights: Weights, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t hidden"]:
     """Of whole right-padded sequences from position 0."""
-    positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    return decoder(weights, ids, rotations(weights, positions), lambda _, q, k, v: causal_attention(q, k, v))
+    rotation = rotations(weights, torch.arange(ids.shape[1], device=ids.device))
+    return decoder(weights, ids, rotation[None, :, None], lambda _, q, k, v: causal_attention(q, k, v))
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "n t inner"]:

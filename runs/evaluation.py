@@ -165,7 +165,7 @@ def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
     with reference_model(run) as base:
         for rows in rows_at_once(len(rollout)):
             part = rollout.rows(torch.arange(len(rollout), device=run.device)[rows])
-            logprobs, _ = completion_logprobs(base, part, temperature)
+            logprobs = completion_logprobs(base, part, temperature)
             values += logprobs[part.mask].tolist()
     return values
 

@@ -58,7 +58,7 @@ def first_rows(rollout: Rollout) -> Rollout:
 
 @torch.no_grad()
 def check_agreement(run: Run, rollout: Rollout) -> None:
-    logprobs, _ = completion_logprobs(run.policy, rollout, run.config.sampling.temperature)
+    logprobs = completion_logprobs(run.policy, rollout, run.config.sampling.temperature)
     largest = (logprobs - rollout.logprobs).abs().max().item()
     if not largest <= LARGEST_LOGP_DIFFERENCE:
         raise PreflightFailure(
@@ -71,7 +71,7 @@ def check_eos(run: Run, rollout: Rollout) -> None:
     """Sums the probability of EOS over the positions of each completion."""
     eos = torch.full_like(rollout.completion_ids, run.policy.config.eos_token_id)
     drawing_eos = replace(rollout, completion_ids=eos)
-    logprobs, _ = completion_logprobs(run.policy, drawing_eos, run.config.sampling.temperature)
+    logprobs = completion_logprobs(run.policy, drawing_eos, run.config.sampling.temperature)
     expected = (logprobs.exp() * rollout.mask).sum(1).mean().item()
     if not expected >= LEAST_EOS:
         raise PreflightFailure(
@@ -93,7 +93,7 @@ def made_up_rollout(run: Run, rollout: Rollout, limit: int) -> Rollout:
     blank = rollout.logprobs.new_zeros(n, limit)
     made_up = Rollout(ids, rollout.prompt_lengths, ids.gather(1, completion_at), mask, blank, finished=mask[:, 0])
     with torch.no_grad():
-        logprobs, _ = completion_logprobs(run.policy, made_up, run.config.sampling.temperature)
+        logprobs = completion_logprobs(run.policy, made_up, run.config.sampling.temperature)
     return replace(made_up, logprobs=logprobs)
 
 

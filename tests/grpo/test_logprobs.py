@@ -78,6 +78,15 @@ def test_one_input_alone_may_require_a_gradient(trained):
     assert_close(of.grad, of_naive, rtol=1e-12, atol=1e-12)
 
 
+def test_entropy_is_left_out_where_it_is_not_wanted():
+    hidden, head, tokens = random_problem(3)
+    logprobs, entropy = token_logprobs(hidden, head, tokens, with_entropy=False)
+    assert entropy is None
+    assert torch.equal(logprobs, token_logprobs(hidden, head, tokens)[0])
+    logprobs.sum().backward()
+    assert hidden.grad is not None and hidden.grad.abs().sum() > 0
+
+
 def test_entropy_carries_no_gradient():
     hidden, head, tokens = random_problem(3)
     logprobs, entropy = token_logprobs(hidden, head, tokens)
@@ -170,7 +179,8 @@ def slow_completion_logprobs(model: Llama, temperature: float) -> tuple[Tensor, 
 def test_completion_tokens_are_scored_from_their_own_prefix(tied, temperature):
     """For prompts of different lengths, EOS included, with the gradient of every parameter."""
     model = tiny_model(tied)
-    logprobs, entropy = completion_logprobs(model, rollout(), temperature)
+    logprobs, entropy = piece_logprobs(model.weights(), rollout(), temperature)
+    assert_close(completion_logprobs(model, rollout(), temperature), logprobs, rtol=0, atol=1e-12)
     expected, expected_entropy = slow_completion_logprobs(model, temperature)
     assert_close(logprobs, expected, rtol=1e-11, atol=1e-12)
     assert_close(entropy, expected_entropy.detach(), rtol=1e-11, atol=1e-12)
@@ -183,7 +193,7 @@ def test_completion_tokens_are_scored_from_their_own_prefix(tied, temperature):
 
 
 def test_eos_is_scored_and_what_follows_it_is_zero():
-    logprobs, entropy = completion_logprobs(tiny_model(True), rollout(), 1.0)
+    logprobs, entropy = piece_logprobs(tiny_model(True).weights(), rollout(), 1.0)
     mask = rollout().mask
     for values in (logprobs, entropy):
         assert torch.equal(values != 0, mask)
@@ -192,19 +202,17 @@ def test_eos_is_scored_and_what_follows_it_is_zero():
 
 
 def test_padding_is_out_of_sight():
-    model = tiny_model(True)
-    for values, others in zip(
-        completion_logprobs(model, rollout(EOS), 1.0), completion_logprobs(model, rollout(6), 1.0), strict=True
-    ):
+    weights = tiny_model(True).weights()
+    for values, others in zip(piece_logprobs(weights, rollout(EOS), 1.0), piece_logprobs(weights, rollout(6), 1.0), strict=True):
         assert torch.equal(values, others)
 
 
 def test_rows_masked_out_are_zero_and_leave_the_others_as_they_are():
-    model = tiny_model(True)
+    weights = tiny_model(True).weights()
     everything = rollout()
     kept = torch.tensor([True, True, False, True])
-    whole = completion_logprobs(model, everything, 1.0)
-    partial = completion_logprobs(model, replace(everything, mask=everything.mask & kept[:, None]), 1.0)
+    whole = piece_logprobs(weights, everything, 1.0)
+    partial = piece_logprobs(weights, replace(everything, mask=everything.mask & kept[:, None]), 1.0)
     for values, all_values in zip(partial, whole, strict=True):
         assert_close(values, all_values * kept[:, None], rtol=0, atol=1e-14)
 
@@ -242,8 +250,8 @@ def test_values_and_gradients_are_the_same_in_pieces_as_at_once(monkeypatch):
     model, both = tiny_model(False), []
     for size in (PIECE, 1000):
         monkeypatch.setattr(module, "TOKENS_AT_ONCE", {"cpu": size})
-        logprobs, entropy = completion_logprobs(model, many(4), 0.7)
-        both.append((logprobs, entropy, *torch.autograd.grad(logprobs.square().sum(), list(model.parameters()))))
+        logprobs = completion_logprobs(model, many(4), 0.7)
+        both.append((logprobs, *torch.autograd.grad(logprobs.square().sum(), list(model.parameters()))))
     for one, other in zip(*both, strict=True):
         assert_close(one, other, rtol=1e-11, atol=1e-12)
 

@@ -67,7 +67,7 @@ def logprobs_of(model: Llama) -> torch.Tensor:
     ids = torch.tensor([[5, 9, 30, 31, 32, 1], [6, 7, 8, 40, 41, 42]])
     mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
     rollout = Rollout(ids, torch.tensor([2, 2]), ids[:, 2:], mask, torch.zeros(2, 4), torch.tensor([True, False]))
-    return completion_logprobs(model, rollout, 1.0)[0]
+    return completion_logprobs(model, rollout, 1.0)
 
 
 KINDS = {

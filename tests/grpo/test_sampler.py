@@ -308,7 +308,7 @@ def test_sampling_logprobs_equal_the_scorers(temperature, dtype, bound):
     """Greedy ones are those of temperature 1."""
     model = policy(dtype)
     rollout = whole_batch(model, dataclasses.replace(WHOLE, temperature=temperature))
-    scored, _ = completion_logprobs(model, rollout, temperature or 1.0)
+    scored = completion_logprobs(model, rollout, temperature or 1.0)
     assert rollout.logprobs.dtype == dtype
     assert rollout.logprobs[rollout.mask].std() > 0.1
     torch.testing.assert_close(rollout.logprobs, scored, atol=bound, rtol=0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from configs.experiment import Experiment
 from envs.types import Prompt
 from grpo.checks import BrokenInvariant
-from grpo.logprobs import completion_logprobs
+from grpo.logprobs import piece_logprobs
 from grpo.loss import PolicyLoss, RatioFigures, policy_loss
 from grpo.run import Run, build_run, prepare, step_prompts, trained_groups
 from grpo.step import reference_logprobs
@@ -74,7 +74,7 @@ def case(experiment: Experiment, bad: Tensor = BAD, mode: str = "none") -> Case:
 def whole_batch(model: Any, given: Case, keep: Tensor | None = None) -> tuple[PolicyLoss, Tensor, Tensor]:
     """The loss of all rows at once, with the token log-probabilities and entropies; `keep` marks the rows in the loss."""
     rollout, config = given.batch.rollout, given.run.config
-    logprobs, entropy = completion_logprobs(model, rollout, config.sampling.temperature)
+    logprobs, entropy = piece_logprobs(model.weights(), rollout, config.sampling.temperature)  # all rows in one piece
     mask = rollout.mask if keep is None else rollout.mask & keep[:, None]
     by = {"grpo": 8.0, "dr_grpo": 8.0 * 12, "dapo": float(rollout.mask.sum())}[config.grpo.loss_type]
     loss = policy_loss(

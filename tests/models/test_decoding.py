@@ -32,7 +32,7 @@ def test_cached_decode_equals_the_full_forward(changes, steps):
         if step == steps // 2:
             cache, held = cache.select(torch.tensor([3, 0, 3])), torch.tensor([3, 0, 3])
         at = lengths[held] + step
-        hidden = decode(weights, cache, sequences[held, at], rotations(weights, at[None])[0, :, 0])
+        hidden = decode(weights, cache, sequences[held, at], rotations(weights, at))
         torch.testing.assert_close(hidden, full[held, at], atol=1e-12, rtol=0)
 
 

@@ -10,7 +10,7 @@ from transformers import LlamaConfig as TwinConfig
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from models.llama import Llama, hidden_states, initialize, rotations
+from models.llama import Llama, hidden_states, initialize, rotated, rotations
 from models.llama_config import UnsupportedModel, config_from_hf
 from tests.helpers import VOCAB, random_prompts, randomize, right_padded, tiny_config, tiny_llama
 
@@ -133,10 +133,11 @@ def test_logits_equal_those_of_transformers_at_the_end_of_a_long_context(name, d
 
 
 def test_rotation_turns_each_pair_by_its_position_over_its_frequency():
-    """head_dim 4, theta 100: pair 0 turns by p / 100^0 = p, pair 1 by p / 100^(2/4) = p / 10; at positions 0 and 3."""
-    turns = rotations(tiny_llama(head_dim=4, rope_theta=100.0).weights(), torch.tensor([[0, 3]]))
-    expected = [[[1, 1], [complex(math.cos(3), math.sin(3)), complex(math.cos(0.3), math.sin(0.3))]]]
-    torch.testing.assert_close(turns[:, :, 0], torch.tensor(expected, dtype=torch.complex128))
+    """head_dim 4, theta 100: dimensions (0, 2) turn by p / 100^0 = p, dimensions (1, 3) by p / 100^(2/4) = p / 10."""
+    rotation = rotations(tiny_llama(head_dim=4, rope_theta=100.0).weights(), torch.tensor([3]))
+    unit = torch.eye(4, dtype=torch.float64)[None, None, :2]  # [1, t = 1, heads = 2, 4]: the first two unit vectors
+    expected = [[math.cos(3), 0, math.sin(3), 0], [0, math.cos(0.3), 0, math.sin(0.3)]]
+    torch.testing.assert_close(rotated(unit, rotation[None, :, None])[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_gradients_gathered_in_leaves_reach_the_parameters_as_they_would_at_once():

@@ -293,8 +293,8 @@ def test_the_distance_to_the_base_is_that_of_the_tokens_sampled(routed: Run, tem
         for layer in trained_groups(routed.policy)["forget"].values():
             layer.zero_()
         rollout = rollout_of(routed.policy, routed, prompts, generations)
-        policy, _ = completion_logprobs(routed.policy, rollout, temperature)
-        base, _ = completion_logprobs(load_pretrained(routed.config.model).model, rollout, temperature)
+        policy = completion_logprobs(routed.policy, rollout, temperature)
+        base = completion_logprobs(load_pretrained(routed.config.model).model, rollout, temperature)
     policy, base = policy[rollout.mask].double(), base[rollout.mask].double()
     assert evaluation.metrics["nll_base"] == pytest.approx(-base.mean().item(), abs=1e-5)
     assert evaluation.metrics["kl_to_base"] == pytest.approx((policy - base).mean().item(), abs=1e-5)
@@ -318,7 +318,7 @@ def test_the_base_s_own_samples_are_scored_only_where_they_are_not_of_its_whole_
     base = load_pretrained(routed.config.model).model
     with torch.no_grad():
         rollout = rollout_of(base, routed, *evaluation_samples(routed, 12))
-        logprobs, _ = completion_logprobs(base, rollout, temperature or 1.0)
+        logprobs = completion_logprobs(base, rollout, temperature or 1.0)
     assert metrics["nll_base"] == pytest.approx(-logprobs[rollout.mask].double().mean().item(), abs=1e-5)
     assert metrics["kl_to_base"] == (None if scored else 0.0)
 
