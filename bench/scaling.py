@@ -170,10 +170,10 @@ def spec(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
-    table = Table("", "tokens", "times the work", *(*PHASES, STEP), title="seconds (growth; 1 is linear)")
+    table = Table("", "", "tokens", "work", *(*PHASES, STEP), title="times the work, seconds (growth; 1 is linear)")
     for row in rows:
         cells = [f"{row['seconds'][name]:.2f} ({row['growth'][name]:.2f})" for name in (*PHASES, STEP)]
-        table.add_row(f"{row['axis']} {row['value']}", str(row["tokens"]), f"{row['work']:.2f}", *cells)
+        table.add_row(row["axis"], str(row["value"]), str(row["tokens"]), f"{row['work']:.2f}", *cells)
     console.print(table)
 
 
