@@ -114,13 +114,12 @@ def passed_at(
     cumulative: Float[Tensor, "n k"], threshold: Float[Tensor, "n 1"]
 ) -> tuple[Int[Tensor, "n 1"], Float[Tensor, "n 1"]]:
     """Where a cumulative sum first exceeds a threshold, and by how much the threshold exceeds the sum before."""
-    at = torch.searchsorted(cumulative, threshold, right=True)
     # A threshold may round up to the total, beyond the last entry of positive probability.
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    below = threshold.minimum(cumulative[:, -1:].nextafter(threshold.new_zeros(())))
     # Clamped, so that logits of NaN give a log-probability of NaN and not an error about indices.
-    at = torch.minimum(at, last).clamp(max=cumulative.shape[1] - 1)
+    at = torch.searchsorted(cumulative, below, right=True).clamp(max=cumulative.shape[1] - 1)
     before = cumulative.gather(1, (at - 1).clamp(min=0)).where(at > 0, 0.0)
-    return at, threshold - before
+    return at, below - before
 
 
 def block_width(vocab: int) -> int:

@@ -58,7 +58,7 @@ def prefill(
         return causal_attention(q, k, v)
 
     rotation = rotations(weights, torch.arange(longest, device=ids.device))
-    hidden = decoder(weights, ids, rotation[None, :, None], attend)
+    hidden = decoder(weights, ids, rotation[:, None], attend)
     return cache, hidden[rows, lengths - 1]
 
 
@@ -75,10 +75,10 @@ def decode(
     visible = cache.visible.flatten(0, 1)[:, None, :length]
 
     def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        new_keys[i], new_values[i] = k[:, 0], v[:, 0]
+        new_keys[i], new_values[i] = k, v
         grouped = q.reshape(len(visible), -1, c.head_dim)  # the queries that share a key
         scores = torch.baddbmm(visible, grouped, keys[i].mT, alpha=scale)
-        return torch.bmm(scores.softmax(-1), values[i]).view(n, 1, -1)
+        return torch.bmm(scores.softmax(-1), values[i]).view(n, -1)
 
     cache.filled += 1
-    return decoder(weights, tokens[:, None], rotation[:, None, None], attend)[:, 0]
+    return decoder(weights, tokens, rotation[:, None], attend)

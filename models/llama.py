@@ -151,13 +151,13 @@ def stacked(*projections: Projection) -> Affine:
     return Affine(torch.cat([projection.weight for projection in projections]), torch.cat(biases) if biases else None)
 
 
-Rotation = Float[Tensor, "#n t 1 2 d"]
-# Attention of layer i: from queries [n, t, heads, head_dim], keys and values [n, t, key-value heads, head_dim] to [n, t, inner].
+Rotation = Float[Tensor, "*#at 1 2 d"]
+# Attention of layer i: from queries [*at, heads, head_dim], keys and values [*at, key-value heads, head_dim] to [*at, inner].
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
-def decoder(weights: Weights, ids: Int[Tensor, "n t"], rotation: Rotation, attend: Attend) -> Float[Tensor, "n t hidden"]:
-    """Hidden states after the last norm.
+def decoder(weights: Weights, ids: Int[Tensor, "*at"], rotation: Rotation, attend: Attend) -> Float[Tensor, "*at hidden"]:
+    """Hidden states after the last norm, of tokens of any arrangement; how they see one another is for `attend` to know.
 
     Reshapes are torch's own: with tensors, einops imports torch's compiler (seconds), and here it would cost as much as a
     small product.
@@ -174,19 +174,19 @@ def decoder(weights: Weights, ids: Int[Tensor, "n t"], rotation: Rotation, atten
     return rms_norm(x, weights.norm, c)
 
 
-def rms_norm(x: Float[Tensor, "n t hidden"], weight: Float[Tensor, " hidden"], c: LlamaConfig) -> Float[Tensor, "n t hidden"]:
+def rms_norm(x: Float[Tensor, "*at hidden"], weight: Float[Tensor, " hidden"], c: LlamaConfig) -> Float[Tensor, "*at hidden"]:
     """As torch's own, whose backward pass takes half as long again."""
     return x * torch.rsqrt(torch.linalg.vecdot(x, x).unsqueeze(-1) / c.hidden_size + c.rms_norm_eps) * weight
 
 
-def rotated(x: Float[Tensor, "n t heads d"], rotation: Rotation) -> Float[Tensor, "n t heads d"]:
+def rotated(x: Float[Tensor, "*at heads d"], rotation: Rotation) -> Float[Tensor, "*at heads d"]:
     """Rotary positions in the half-split form of Hugging Face's Llama: dimensions i and i + d / 2 turn as a pair."""
     cos, sin = rotation.unbind(-2)
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 def rotations(weights: Weights, positions: Int[Tensor, "*at"]) -> Float[Tensor, "*at 2 d"]:
-    """Cosines and sines, the first half of the sines negative; angles in float32 as in Hugging Face, or float64 with the weights."""
+    """Cosines, and sines with a negative first half; angles in float32 as in Hugging Face, or float64 with the weights."""
     c, dtype = weights.config, weights.embedding.dtype
     wide = torch.promote_types(dtype, torch.float32)
     exponents = torch.arange(0, c.head_dim, 2, device=positions.device).to(wide) / c.head_dim
@@ -198,7 +198,7 @@ def rotations(weights: Weights, positions: Int[Tensor, "*at"]) -> Float[Tensor, 
 def hidden_states(weights: Weights, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t hidden"]:
     """Of whole right-padded sequences from position 0."""
     rotation = rotations(weights, torch.arange(ids.shape[1], device=ids.device))
-    return decoder(weights, ids, rotation[None, :, None], lambda _, q, k, v: causal_attention(q, k, v))
+    return decoder(weights, ids, rotation[:, None], lambda _, q, k, v: causal_attention(q, k, v))
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "n t inner"]:

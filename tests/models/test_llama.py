@@ -137,7 +137,7 @@ def test_rotation_turns_each_pair_by_its_position_over_its_frequency():
     rotation = rotations(tiny_llama(head_dim=4, rope_theta=100.0).weights(), torch.tensor([3]))
     unit = torch.eye(4, dtype=torch.float64)[None, None, :2]  # [1, t = 1, heads = 2, 4]: the first two unit vectors
     expected = [[math.cos(3), 0, math.sin(3), 0], [0, math.cos(0.3), 0, math.sin(0.3)]]
-    torch.testing.assert_close(rotated(unit, rotation[None, :, None])[0, 0], torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(rotated(unit, rotation[:, None])[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_gradients_gathered_in_leaves_reach_the_parameters_as_they_would_at_once():
