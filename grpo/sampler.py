@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from configs.experiment import SamplingSettings
 from grpo.rollout import Rollout
-from models.decoding import KVCache, decode, prefill
+from models.decoding import KVCache, decode, head_product, prefill
 from models.llama import Llama, Weights, rotations
 
 PromptIds = Sequence[Sequence[int]]
@@ -58,9 +58,10 @@ def write_completions(
     held = torch.arange(max(count, FEWEST_ROWS), device=uniforms.device) % count
     prompt_of = held // (count // len(prompts))
     cache, hidden, positions = prefill_prompts(weights, prompts, limit, prompt_of)
+    logits_of = head_product(weights)
     turns = rotations(weights, torch.arange(int(positions.max()) + limit, device=held.device))  # [positions, 2, head_dim]
     for t in range(limit):
-        tokens, token_logprobs = choose_tokens(hidden @ weights.head.T, uniforms[held, t], settings)
+        tokens, token_logprobs = choose_tokens(logits_of(hidden), uniforms[held, t], settings)
         completion_ids[held, t], logprobs[held, t] = tokens, token_logprobs
         if t + 1 == limit:
             break
