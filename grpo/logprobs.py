@@ -12,7 +12,7 @@ from torch.autograd import Function
 from grpo.rollout import Rollout
 from models.llama import Llama, Weights, hidden_states
 
-TOKENS_AT_ONCE = {"cpu": 512}  # with padding: 8 MB of float32 logits for a vocabulary of 4,096
+TOKENS_AT_ONCE = {"cpu": 640}  # with padding: 10 MB of float32 logits for a vocabulary of 4,096
 TOKENS_ELSEWHERE = 16_384
 
 
