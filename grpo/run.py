@@ -55,6 +55,7 @@ def prepare(experiment: Experiment) -> ResolvedExperiment:
 
 def build_run(config: ResolvedExperiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
+    keep_freed_memory()
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
@@ -67,6 +68,13 @@ def build_run(config: ResolvedExperiment) -> Run:
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
     return Run(config, policy, reference, build_optimizer(policy), tokenizer, vocabulary,
                pretrained.fingerprint, environment, reward, detector)  # fmt: skip
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep up to 64 MB of freed memory rather than 128 kB: it keeps twice the largest block freed, which it counts
+    up to 32 MB. Else each piece of an update is handed new pages by the system, which costs a tenth of the update's time.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:

@@ -10,12 +10,13 @@ config asks for one (`attention_bias`); a query/key norm would be a line in `dec
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from models.llama_config import LlamaConfig
@@ -80,22 +81,35 @@ class Llama(nn.Module):
         return hidden_states(self.weights(), ids)
 
 
-@runtime_checkable
-class Projection(Protocol):
-    """A linear layer, or one with adapters around it."""
-
-    @property
-    def weight(self) -> Float[Tensor, "outputs inputs"]: ...
-
-    @property
-    def bias(self) -> Float[Tensor, " outputs"] | None: ...
-
-
 class Affine(NamedTuple):
-    """What maps x to x @ weight.T + bias."""
+    """x @ weight.T + bias. Where there are factors, `weight` has up @ down merged into it, and they alone learn."""
 
     weight: Float[Tensor, "outputs inputs"]
     bias: Float[Tensor, " outputs"] | None
+    down: Float[Tensor, "ranks inputs"] | None = None
+    up: Float[Tensor, "outputs ranks"] | None = None
+
+    def of(self, x: Float[Tensor, "*at inputs"]) -> Float[Tensor, "*at outputs"]:
+        if self.down is None or not torch.is_grad_enabled():
+            return F.linear(x, self.weight, self.bias)
+        product = MergedProduct.apply(x, self.weight, self.down, self.up)
+        return product if self.bias is None else product + self.bias  # type: ignore[return-value]
+
+
+class MergedProduct(Function):
+    """x @ weight.T, where weight = base + up @ down. The gradients of the factors without that of a whole matrix."""
+
+    @staticmethod
+    def forward(ctx, x, weight, down, up):
+        ctx.save_for_backward(x, weight, down, up)
+        return F.linear(x, weight)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        (grad,), (x, weight, down, up) = grads, ctx.saved_tensors
+        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
+        x, grad = x.flatten(0, -2), grad.flatten(0, -2)  # [tokens, ...]
+        return grad_x, None, (grad @ up).T @ x, grad.T @ (x @ down.T)
 
 
 class LayerWeights(NamedTuple):
@@ -136,19 +150,30 @@ def layer_weights(layer: Layer) -> LayerWeights:
     attention, mlp = layer.self_attn, layer.mlp
     return LayerWeights(
         layer.input_layernorm.weight,
-        stacked(attention.q_proj, attention.k_proj, attention.v_proj),
-        Affine(attention.o_proj.weight, attention.o_proj.bias),
+        stacked(affine(attention.q_proj), affine(attention.k_proj), affine(attention.v_proj)),
+        affine(attention.o_proj),
         layer.post_attention_layernorm.weight,
-        stacked(mlp.gate_proj, mlp.up_proj),
-        Affine(mlp.down_proj.weight, mlp.down_proj.bias),
+        stacked(affine(mlp.gate_proj), affine(mlp.up_proj)),
+        affine(mlp.down_proj),
     )
 
 
-def stacked(*projections: Projection) -> Affine:
+def affine(projection: nn.Module) -> Affine:
+    """Of a linear layer, or of one with adapters, which has `factors`, too: down and up, or None."""
+    return Affine(projection.weight, projection.bias, *(getattr(projection, "factors", None) or ()))  # type: ignore[arg-type]
+
+
+def stacked(*parts: Affine) -> Affine:
     """One product for several of the same input."""
-    biases = [projection.bias for projection in projections if projection.bias is not None]
-    assert len(biases) in (0, len(projections)), "of projections of one input, all have a bias or none"
-    return Affine(torch.cat([projection.weight for projection in projections]), torch.cat(biases) if biases else None)
+    biases = [part.bias for part in parts if part.bias is not None]
+    assert len(biases) in (0, len(parts)), "of projections of one input, all have a bias or none"
+    weight, bias = torch.cat([part.weight for part in parts]), torch.cat(biases) if biases else None
+    downs = [part.down for part in parts if part.down is not None]
+    if not downs:
+        return Affine(weight, bias)
+    assert all(part.down is not None or not part.weight.requires_grad for part in parts), "beside adapters, weights are frozen"
+    ups = [part.weight.new_zeros(len(part.weight), 0) if part.up is None else part.up for part in parts]
+    return Affine(weight, bias, torch.cat(downs), torch.block_diag(*ups))
 
 
 Rotation = Float[Tensor, "*#at 1 2 d"]
@@ -166,11 +191,11 @@ def decoder(weights: Weights, ids: Int[Tensor, "*at"], rotation: Rotation, atten
     heads, turned = c.num_attention_heads, c.num_attention_heads + c.num_key_value_heads
     x = F.embedding(ids, weights.embedding)
     for i, layer in enumerate(weights.layers):
-        qkv = F.linear(rms_norm(x, layer.attention_norm, c), *layer.query_key_value).unflatten(-1, (-1, c.head_dim))
+        qkv = layer.query_key_value.of(rms_norm(x, layer.attention_norm, c)).unflatten(-1, (-1, c.head_dim))
         qk = rotated(qkv[..., :turned, :], rotation)
-        x = x + F.linear(attend(i, qk[..., :heads, :], qk[..., heads:, :], qkv[..., turned:, :]), *layer.output)
-        gate, up = F.linear(rms_norm(x, layer.mlp_norm, c), *layer.gate_up).chunk(2, dim=-1)
-        x = x + F.linear(F.silu(gate) * up, *layer.down)
+        x = x + layer.output.of(attend(i, qk[..., :heads, :], qk[..., heads:, :], qkv[..., turned:, :]))
+        gate, up = layer.gate_up.of(rms_norm(x, layer.mlp_norm, c)).chunk(2, dim=-1)
+        x = x + layer.down.of(F.silu(gate) * up)
     return rms_norm(x, weights.norm, c)
 
 

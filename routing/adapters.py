@@ -34,14 +34,20 @@ class LoRALinear(nn.Module):
         self.B = nn.ParameterDict({name: nn.Parameter(new(base.out_features, rank)) for name, rank in ranks.items()})
 
     @property
-    def weight(self) -> Float[Tensor, "outputs inputs"]:
-        """The matrix with its adapters merged into it, at their current scales; differentiable in A and B."""
+    def factors(self) -> tuple[Float[Tensor, "ranks inputs"], Float[Tensor, "outputs ranks"]] | None:
+        """The adapters whose scale is not 0, side by side as one of all their ranks, scales in it; None where there are none."""
         active = [name for name, scale in self.scales.items() if scale]
         if not active:
+            return None
+        up = torch.cat([self.B[name] * (self.scales[name] * self.gains[name]) for name in active], dim=1)
+        return torch.cat([self.A[name] for name in active]), up
+
+    @property
+    def weight(self) -> Float[Tensor, "outputs inputs"]:
+        """The matrix with its adapters merged into it; differentiable in A and B."""
+        if self.factors is None:
             return self.base.weight
-        # Side by side they are one adapter of all ranks together.
-        down = torch.cat([self.A[name] for name in active])  # [ranks, inputs]
-        up = torch.cat([self.B[name] * (self.scales[name] * self.gains[name]) for name in active], dim=1)  # [outputs, ranks]
+        down, up = self.factors
         return torch.addmm(self.base.weight, up, down)
 
     @property

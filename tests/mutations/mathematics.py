@@ -108,6 +108,11 @@ MATHEMATICS = [
         "tests/routing/test_adapters.py",
         ("gain-by-root-of-rank", "name: alpha / rank for", "name: alpha / math.sqrt(rank) for"),
         ("stride-from-the-second", "layers[:: spec.stride]", "layers[spec.stride - 1 :: spec.stride]"),
+        (
+            "adapters-side-by-side-in-no-order",
+            "return torch.cat([self.A[name] for name in active]), up",
+            "return torch.cat([self.A[name] for name in reversed(active)]), up",
+        ),
         ("merged-without-gain", "(self.scales[name] * self.gains[name])", "self.scales[name]"),
     ),
     *changes_of(
@@ -116,6 +121,12 @@ MATHEMATICS = [
         ("sines-of-one-sign", "torch.cat((-sin, sin), -1)", "torch.cat((sin, sin), -1)"),
         ("norm-without-epsilon", " + c.rms_norm_eps)", ")"),
         ("biases-forgotten", "torch.cat(biases) if biases else None", "None"),
+        (
+            "a-from-the-layer-s-output",
+            "(grad @ up).T @ x, grad.T",
+            "2 * (grad @ up).T @ x, grad.T",
+            "tests/routing/test_adapters.py",
+        ),
         ("frozen-leaves-trained", "requires_grad_(tensor.requires_grad)", "requires_grad_(True)"),
     ),
     *changes_of(

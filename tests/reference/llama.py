@@ -1,6 +1,7 @@
 """Llama for one sequence, whole each time: no cache, no batch, no padding, every adapter a term of its own."""
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from models.llama_config import LlamaConfig
@@ -39,7 +40,7 @@ def mlp(weights: Weights, scales: Scales, name: str, x: Tensor) -> Tensor:
 
 def attention(c: LlamaConfig, weights: Weights, scales: Scales, name: str, x: Tensor) -> Tensor:
     def heads(projection: str, count: int) -> Tensor:
-        return linear(weights, scales, f"{name}.{projection}", x).reshape(len(x), count, c.head_dim)  # [t, heads, d]
+        return rearrange(linear(weights, scales, f"{name}.{projection}", x), "t (heads d) -> t heads d", heads=count)
 
     group = c.num_attention_heads // c.num_key_value_heads
     shared = [head // group for head in range(c.num_attention_heads)]  # which key-value head each query head reads

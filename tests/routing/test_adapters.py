@@ -8,9 +8,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor, nn
 
+from models.llama import Affine
 from routing.adapters import (
     DualLoRALinear,
     LoRALinear,
@@ -105,6 +107,31 @@ def test_single_adapter_is_the_sum_of_its_matrices(scale: float):
     x = torch.randn(4, 6, dtype=torch.float64)
     expected = x @ (layer.base.weight + scale * 11.0 / 3 * layer.B[LORA] @ layer.A[LORA]).T + layer.base.bias
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("targets", [TARGETS, ("q_proj", "down_proj"), ("v_proj", "o_proj", "up_proj")], ids=len)
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
+def test_a_llama_s_adapters_get_the_gradients_of_their_merged_matrices(monkeypatch, targets, scales):
+    """The factors' own backward pass against torch's of W + up @ down, where of stacked projections some have no adapters."""
+    spec = AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 3}, alpha=8.0, stride=1, targets=targets)
+    model = adapted_llama(spec, attention_bias=True, mlp_bias=True)
+    fill_adapters(model)
+    set_scales(model, *scales)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad and (scales[1] or not name.endswith(FORGET))}
+    by_factors = torch.autograd.grad(model(IDS).square().sum(), list(learning.values()))
+    monkeypatch.setattr(Affine, "of", lambda self, x: F.linear(x, self.weight, self.bias))
+    expected = torch.autograd.grad(model(IDS).square().sum(), list(learning.values()))
+    for name, gradient, of_matrix in zip(learning, by_factors, expected, strict=True):
+        assert of_matrix.abs().max() > 1e-3, name
+        torch.testing.assert_close(gradient, of_matrix, rtol=1e-10, atol=1e-10)
+
+
+def test_a_weight_that_learns_beside_an_adapter_is_refused():
+    """Its gradient would be left out."""
+    model = adapted_llama(AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 3}, alpha=8.0, stride=1, targets=("q_proj",)))
+    model.model.layers[0].self_attn.k_proj.weight.requires_grad_(True)
+    with pytest.raises(AssertionError, match="weights are frozen"):
+        model(IDS)
 
 
 # Initial values
