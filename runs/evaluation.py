@@ -161,13 +161,9 @@ def samples_whole_distribution(settings: SamplingSettings) -> bool:
 def base_logprobs_of(run: Run, rollout: Rollout) -> list[float]:
     """Of the whole distribution at the sampling temperature; at 1 for greedy completions. One a token."""
     temperature = run.config.sampling.temperature or 1.0
-    values: list[float] = []
     with reference_model(run) as base:
-        for rows in rows_at_once(len(rollout)):
-            part = rollout.rows(torch.arange(len(rollout), device=run.device)[rows])
-            logprobs = completion_logprobs(base, part, temperature)
-            values += logprobs[part.mask].tolist()
-    return values
+        logprobs = completion_logprobs(base, rollout, temperature)
+    return logprobs[rollout.mask].tolist()
 
 
 def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) -> dict[str, Number]:
