@@ -22,6 +22,7 @@ from rich.table import Table
 from configs.cli import parse, run_main
 from configs.errors import UserError
 from records import files
+from records.reader import is_run
 from records.rows import read_rows
 from sweeps.backends.local import cores, thread_limits
 
@@ -79,7 +80,7 @@ def train_side_by_side(jobs: int, options: Options) -> Throughput:
         for process, text in zip(processes, said, strict=True):
             if process.returncode:
                 raise UserError(f"a run failed: {text.strip()}")
-        rows = [read_rows(folder, files.TIMING) for folder in sorted(Path(temporary).iterdir())]
+        rows = [read_rows(folder, files.TIMING) for folder in sorted(filter(is_run, Path(temporary).iterdir()))]
     return throughput([[float(row["step_time"]) for row in each] for each in rows], threads)
 
 

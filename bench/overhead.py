@@ -26,6 +26,7 @@ from configs.cli import parse, run_main
 from configs.errors import UserError
 from configs.experiment import Experiment
 from records import files
+from records.reader import is_run
 from records.rows import read_rows
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,8 @@ FEW = 6  # steps of the run that stands for a longer one, with an evaluation in 
 SOON = ("--max_steps", "1", "--eval.final_samples", "0")  # where only the beginning counts
 # From the command to the end of the first step, in this order.
 BEGINNING = ("imports and settings", "loading", "preflight", "starting", "evaluation before the first step", "first step")
+
+BEFORE_STEPS = ("build_run", "preflight", "base_samples", "evaluate_modes", "train_step")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def timed_run(words: Sequence[str]) -> TimedRun:
         ended = time.monotonic()
         if done.returncode:
             raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-        (folder,) = output.iterdir()
+        (folder,) = filter(is_run, output.iterdir())
         times = [float(row["step_time"]) for row in read_rows(folder, files.TIMING)]
         return TimedRun(started, ended, [tuple(span) for span in json.loads(marks.read_text())], times)
 
@@ -79,8 +82,8 @@ def timed_run(words: Sequence[str]) -> TimedRun:
 def beginning(run: TimedRun) -> dict[str, float]:
     """Seconds of each part until the first step has ended; they add up to all of it."""
     first = {name: (start, end) for name, start, end in reversed(run.spans)}
-    loading, preflight, evaluation, step = (first[n] for n in ("build_run", "preflight", "evaluate_modes", "train_step"))
-    ends = (loading[0], loading[1], preflight[1], evaluation[0], evaluation[1], step[1])
+    loading, preflight, sampling, evaluation, step = (first[name] for name in BEFORE_STEPS)
+    ends = (loading[0], loading[1], preflight[1], sampling[0], evaluation[1], step[1])
     return {name: end - start for name, start, end in zip(BEGINNING, (run.started, *ends), ends, strict=False)}
 
 
@@ -126,7 +129,7 @@ def measure(options: Options) -> dict[str, object]:
         "seconds_in_steps": in_steps,
         "seconds_around": around,
         "share_around": around / (around + in_steps),
-        "evaluation_at_the_end_seconds": run.durations("evaluate_modes")[-1],
+        "evaluation_at_the_end_seconds": sum(run.durations(name)[-1] for name in ("base_samples", "evaluate_modes")),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from runs import trainer
 
 LAUNCH = Path(__file__).parents[1] / "launch.py"
-PHASES = ("build_run", "preflight", "evaluate_modes", "train_step", "save_checkpoint")
+PHASES = ("build_run", "preflight", "base_samples", "evaluate_modes", "train_step", "save_checkpoint")
 Span = tuple[str, float, float]
 
 

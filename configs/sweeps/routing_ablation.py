@@ -1,7 +1,7 @@
 """Does routing keep the hack in the forget adapter? Masks x advantage rules: the four arms that differ in one thing each.
 
 Sentences of ten tokens are the task, each "happy" pays a bonus to half of the samples, and saying it is the hack.
-Twelve runs of 120 steps, long: most of an hour on two cores (`--dry_run` estimates it).
+Twelve runs of 120 steps, long: twenty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/routing_ablation.py
 """

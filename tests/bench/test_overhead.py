@@ -12,13 +12,15 @@ RUN = TimedRun(
     spans=[
         ("build_run", 102.0, 105.0),
         ("preflight", 105.5, 107.0),
-        ("evaluate_modes", 108.0, 110.0),
+        ("base_samples", 108.0, 109.5),
+        ("evaluate_modes", 109.5, 110.0),
         ("train_step", 110.25, 112.0),
         ("train_step", 112.5, 113.5),
         ("evaluate_modes", 114.0, 118.0),
         ("train_step", 118.0, 119.0),
         ("save_checkpoint", 119.0, 119.5),
-        ("evaluate_modes", 119.5, 150.0),
+        ("base_samples", 119.5, 130.0),
+        ("evaluate_modes", 130.0, 150.0),
     ],
     step_times=[1.5, 1.0, 0.75],
 )
