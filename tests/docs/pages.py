@@ -33,10 +33,17 @@ def commands_in(page: str, text: str) -> Iterator[Command]:
     """Those in blocks, with `# long: ...` behind them where they take long, and those in sentences, with `, long: ...`."""
     text = text.replace("\\\n", " ")
     for line in re.findall(r"^\s*uv run .*", text, re.MULTILINE):
-        yield Command(page, tuple(shlex.split(line, comments=True)[2:]), " # long: " in line)
+        yield Command(page, of_the_project(shlex.split(line, comments=True)[2:]), " # long: " in line)
     sentences = " ".join(line for line in FENCED.sub("", text).splitlines() if not line.startswith("    "))
     for code, after in re.findall(r"`uv run ([^`]+)`(.{0,10})", sentences):
-        yield Command(page, tuple(shlex.split(code)), after.startswith(", long: "))
+        yield Command(page, of_the_project(shlex.split(code)), after.startswith(", long: "))
+
+
+def of_the_project(words: list[str]) -> tuple[str, ...]:
+    """Without the packages that uv is to add."""
+    while words[0] == "--with":
+        words = words[2:]
+    return tuple(words)
 
 
 def blocks_in(page: Path, language: str) -> list[str]:

@@ -10,7 +10,7 @@ from transformers import LlamaConfig as TwinConfig
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from models.llama import Llama, hidden_states, initialize, rotated, rotations
+from models.llama import Llama, hidden_states, initialize, rotated, rotations, tensors_of
 from models.llama_config import UnsupportedModel, config_from_hf
 from tests.helpers import VOCAB, random_prompts, randomize, right_padded, tiny_config, tiny_llama
 
@@ -159,6 +159,15 @@ def test_gradients_gathered_in_leaves_reach_the_parameters_as_they_would_at_once
             continue
         assert twin.grad is not None and twin.grad.abs().max() > 1e-3, name
         torch.testing.assert_close(parameter.grad, twin.grad, rtol=1e-10, atol=1e-10)
+
+
+def test_leaves_of_what_is_frozen_take_no_gradient():
+    """Else each pass would compute gradients of the head and of all layers for nothing."""
+    model = tiny_llama().requires_grad_(False)
+    model.model.norm.weight.requires_grad_(True)
+    leaves = model.weights().leaves()
+    assert leaves.norm.requires_grad
+    assert not any(tensor.requires_grad for tensor in tensors_of(leaves) if tensor is not leaves.norm)
 
 
 @torch.no_grad()
