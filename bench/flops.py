@@ -16,7 +16,8 @@ Left out: embeddings, norms, rotations, softmax, the optimizer, and all that is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.llama import Llama, LlamaConfig
+from models.llama import Llama
+from models.llama_config import LlamaConfig
 from routing.adapters import adapter_parameters
 
 Row = tuple[int, int]  # prompt and completion tokens

@@ -22,15 +22,16 @@ import vl_convert
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from tokenizers import AddedToken, Tokenizer
 
+from bench.workloads import widened
 from configs.cli import parse, run_main
 from configs.errors import UserError
 from configs.experiment import EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings, WandbSettings
 from grpo.rollout import Rollout
 from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
-from models.llama import Llama, LlamaConfig, initialize
+from models.llama import Llama, initialize
+from models.llama_config import LlamaConfig
 from models.loading import load_pretrained, save_pretrained
 from records.folder import write_whole
 from reports.charts import finished_spec
@@ -92,12 +93,6 @@ def fastest(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: min(step[name] for step in steps) for name in steps[0]}
 
 
-def tokenizer_of_size(tokenizer: Tokenizer, size: int) -> Tokenizer:
-    """With further tokens that no text has."""
-    tokenizer.add_tokens([AddedToken(f"<{i}>", normalized=False) for i in range(tokenizer.get_vocab_size(), size)])
-    return tokenizer
-
-
 def build(axis: str, value: int, device: str) -> Run:
     """The default routed run, but for one thing; random weights of nursery's shape."""
     nursery = load_pretrained("nursery")
@@ -106,7 +101,7 @@ def build(axis: str, value: int, device: str) -> Run:
     model = Llama(config)
     initialize(model, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, tokenizer_of_size(nursery.tokenizer, config.vocab_size), Path(folder))
+        save_pretrained(model, widened(nursery.tokenizer, config.vocab_size), Path(folder))
         batch = value if axis == "batch" else Experiment().batch_size
         experiment = Experiment(
             reward="happy_count",

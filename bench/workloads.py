@@ -15,7 +15,8 @@ from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment,
 from envs.rewards import happy_count
 from envs.types import Completion, Prompt
 from grpo.run import Run, build_run, prepare, step_prompts
-from models.llama import Llama, LlamaConfig, initialize
+from models.llama import Llama, initialize
+from models.llama_config import LlamaConfig
 from models.loading import load_pretrained, save_pretrained
 
 REWARD = "happy_count"

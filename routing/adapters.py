@@ -45,9 +45,10 @@ class LoRALinear(nn.Module):
     @property
     def weight(self) -> Float[Tensor, "outputs inputs"]:
         """The matrix with its adapters merged into it; differentiable in A and B."""
-        if self.factors is None:
+        factors = self.factors
+        if factors is None:
             return self.base.weight
-        down, up = self.factors
+        down, up = factors
         return torch.addmm(self.base.weight, up, down)
 
     @property

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.scaling import Point, build, fastest, forward_flops, growth, rows_of, run_benchmark, spec, tokenizer_of_size
+from bench.scaling import Point, build, fastest, forward_flops, growth, rows_of, run_benchmark, spec
+from bench.workloads import widened
 from configs.errors import UserError
 from tests.helpers import tiny_config, tiny_llama, tiny_tokenizer
 
@@ -60,7 +61,7 @@ def test_the_plot_has_a_panel_an_axis_and_times_of_the_first_point():
 
 
 def test_a_larger_tokenizer_reads_texts_as_before():
-    small, large = tiny_tokenizer(54), tokenizer_of_size(tiny_tokenizer(54), 200)
+    small, large = tiny_tokenizer(54), widened(tiny_tokenizer(54), 200)
     assert large.get_vocab_size() == 200
     assert large.encode("a cab", add_special_tokens=False).ids == small.encode("a cab", add_special_tokens=False).ids
 
