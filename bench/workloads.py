@@ -28,7 +28,7 @@ UNKNOWN = "[UNK]"  # a token that nursery never writes
 SMOLLM2 = LlamaConfig(
     vocab_size=49_152, hidden_size=576, intermediate_size=1_536, num_hidden_layers=4, num_attention_heads=9,
     num_key_value_heads=3, head_dim=64, max_position_embeddings=8_192, rms_norm_eps=1e-5, rope_theta=100_000.0,
-    tie_word_embeddings=True, attention_bias=False, mlp_bias=False, eos_token_id=0,
+    tie_word_embeddings=True, attention_bias=False, mlp_bias=False, eos_token_ids=(0,),
 )  # fmt: skip # SmolLM2-135M has 30 layers; the rest is its own
 
 
@@ -59,7 +59,7 @@ def model_folders(real: bool) -> Iterator[dict[str, Path]]:
         folders = {name: Path(temporary) / name for name in ("natural", "full_length", "real")}
         nursery = load_pretrained("nursery")
         save_model(nursery.model, nursery.tokenizer, folders["natural"])
-        nursery.model.config = replace(nursery.model.config, eos_token_id=unknown_id(nursery.tokenizer))
+        nursery.model.config = replace(nursery.model.config, eos_token_ids=(unknown_id(nursery.tokenizer),))
         save_model(nursery.model, nursery.tokenizer, folders["full_length"])
         if real:
             save_model(random_model(SMOLLM2), widened(nursery.tokenizer, SMOLLM2.vocab_size), folders["real"])
@@ -102,7 +102,7 @@ def random_model(config: LlamaConfig) -> Llama:
             if name.endswith(("o_proj.weight", "down_proj.weight")):  # what layers add to the hidden state
                 parameter[0] = 0.0
         model.model.embed_tokens.weight[:, 0] = 1.0
-        model.model.embed_tokens.weight[config.eos_token_id, 0] = -1.0
+        model.model.embed_tokens.weight[config.eos_token_ids[0], 0] = -1.0
     return model
 
 

@@ -11,6 +11,7 @@ RULES = {"retain_only": "good_only"}  # the advantage rule, first spelling -> to
 DETECTORS = {"happy_count": "happy_at_least"}  # env.detector, and the hack of a reward
 FIRST_RULE = "routing.advantages"  # where the first version had it, for routed runs alone
 ADDED = {"advantages", "reward_penalty_on", "eval.seed"}  # what its records lack
+LATER: dict[str, Any] = {}  # settings that came after these, and what all runs recorded without them had
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 
 Flat = Mapping[str, Any]  # settings by dotted name
@@ -19,12 +20,14 @@ Flat = Mapping[str, Any]  # settings by dotted name
 def todays_record(leaves: Flat, settings: Collection[str]) -> dict[str, Any]:
     """A whole record with all of `settings`, whichever version wrote it; anything else as it is."""
     record = dict(leaves)
-    if record.keys() >= ({*settings} - ADDED) | {FIRST_RULE}:
+    before = {*settings} - LATER.keys()
+    if record.keys() >= (before - ADDED) | {FIRST_RULE}:
         rule = record.pop(FIRST_RULE)
         rule = rule if _is_routed(record) else _rule_unasked(record)
         record = {"advantages": rule, "reward_penalty_on": _penalty_unasked(record), "eval.seed": OWN_SEED} | record
-    if not record.keys() >= {*settings}:
+    if not record.keys() >= before:
         return record
+    record = LATER | record
     return {name: _respelt(name, value, RULES, DETECTORS) for name, value in record.items()}
 
 
@@ -39,6 +42,7 @@ def first_record(flat: Flat) -> dict[str, Any]:
         del record["reward_penalty_on"]
     if record["eval.seed"] == OWN_SEED:
         del record["eval.seed"]
+    record = {name: value for name, value in record.items() if name not in LATER or value != LATER[name]}
     rules, detectors = ({new: old for old, new in words.items()} for words in (RULES, DETECTORS))
     return {name: _respelt(name, value, rules, detectors) for name, value in record.items()}
 

@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 class Rollout:
     """N completions, successive ones of the same prompt forming a group.
 
-    `ids` holds each prompt and its completion without a gap, right-padded with EOS; `mask` is True for completion
-    tokens up to and including EOS. What `completion_ids` and `logprobs` hold beyond the mask is EOS and 0.
+    `ids` holds each prompt and its completion without a gap, right-padded with an EOS; `mask` is True for completion
+    tokens up to and including EOS. What `completion_ids` and `logprobs` hold beyond the mask is that EOS and 0.
     """
 
     ids: Int[Tensor, "n length"]
@@ -36,9 +36,14 @@ class Rollout:
         return Rollout(ids, prompt_lengths, completion_ids, mask, logprobs, self.finished[selected])
 
 
-def concatenate(rollouts: Sequence[Rollout], eos: int) -> Rollout:
+def concatenate(rollouts: Sequence[Rollout], padding_id: int) -> Rollout:
     """All rows of several rollouts, each padded to the longest."""
-    padding = {"ids": eos, "completion_ids": eos, "mask": False, "logprobs": 0.0}  # of the tensors with an entry a token
+    padding = {
+        "ids": padding_id,
+        "completion_ids": padding_id,
+        "mask": False,
+        "logprobs": 0.0,
+    }  # of the tensors with an entry a token
 
     def rows_of(name: str) -> Tensor:
         rows = [row for rollout in rollouts for row in getattr(rollout, name)]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -34,17 +34,17 @@ def sample(
 
     Raises ValueError when a prompt is empty or prompt and completion exceed the model's context.
     """
-    limit, eos, device = settings.max_completion_length, model.config.eos_token_id, model.head.device
+    limit, eos_ids, device = settings.max_completion_length, model.config.eos_token_ids, model.head.device
     lengths = [len(prompt) for prompt in prompts]
     shortest, longest = min(lengths), max(lengths)
     if shortest < 1 or longest + limit > model.config.max_position_embeddings:
         raise ValueError(f"prompts of {shortest} to {longest} tokens and completions of {limit} do not fit the context")
     assert uniforms.shape == (len(prompts) * group_size, limit), (uniforms.shape, len(prompts), group_size, limit)
-    completion_ids = torch.full(uniforms.shape, eos, device=device)
+    completion_ids = torch.full(uniforms.shape, eos_ids[0], device=device)
     logprobs = model.head.new_zeros(uniforms.shape)
     write_completions(model, prompts, uniforms.to(device), settings, completion_ids, logprobs)
     prompt_lengths = torch.tensor(lengths, device=device).repeat_interleave(group_size)
-    return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos)
+    return pack_rollout(prompts, group_size, prompt_lengths, completion_ids, logprobs, eos_ids)
 
 
 @torch.inference_mode()
@@ -53,7 +53,7 @@ def write_completions(
     completion_ids: Int[Tensor, "n t"], logprobs: Float[Tensor, "n t"],
 ) -> None:  # fmt: skip
     """Fills `completion_ids` and `logprobs`; what stands after a row's first EOS means nothing."""
-    weights, eos, (count, limit) = model.weights(), model.config.eos_token_id, uniforms.shape
+    weights, eos_ids, (count, limit) = model.weights(), model.config.eos_token_ids, uniforms.shape
     # Row r of the batch computes completion `held[r]`; rows beyond the completions only fill the batch up.
     held = torch.arange(max(count, FEWEST_ROWS), device=uniforms.device) % count
     prompt_of = held // (count // len(prompts))
@@ -66,7 +66,7 @@ def write_completions(
         if t + 1 == limit:
             break
         if (t + 1) % CHECK_EVERY == 0:
-            alive = (completion_ids[held, : t + 1] != eos).all(1)
+            alive = ~ends_completion(completion_ids[held, : t + 1], eos_ids).any(1)
             if not alive.any():
                 break
             if (still := max(int(alive.sum()), FEWEST_ROWS)) <= SHRINK_AT * len(held):
@@ -141,20 +141,24 @@ def truncate(logits: Float[Tensor, "n vocab"], top_k: int, top_p: float) -> Floa
     return logits
 
 
+def ends_completion(ids: Int[Tensor, "n t"], eos_ids: Sequence[int]) -> Bool[Tensor, "n t"]:
+    return ids == eos_ids[0] if len(eos_ids) == 1 else torch.isin(ids, ids.new_tensor(eos_ids))
+
+
 def pack_rollout(
     prompts: PromptIds, group_size: int, prompt_lengths: Int[Tensor, " n"],
-    completion_ids: Int[Tensor, "n limit"], logprobs: Float[Tensor, "n limit"], eos: int,
+    completion_ids: Int[Tensor, "n limit"], logprobs: Float[Tensor, "n limit"], eos_ids: Sequence[int],
 ) -> Rollout:  # fmt: skip
-    """Cuts at the first EOS and the longest completion; lays prompts and completions out without gaps."""
-    ended = completion_ids == eos
+    """Cuts behind the first EOS and the longest completion; lays prompts and completions out without gaps."""
+    ended, padding = ends_completion(completion_ids, eos_ids), eos_ids[0]
     mask = ended.cumsum(1) - ended.long() == 0  # [n, limit]
     lengths = mask.sum(1)
     width, length = int(lengths.max()), int((prompt_lengths + lengths).max())
-    completion_ids, logprobs = completion_ids.where(mask, eos)[:, :width], logprobs.where(mask, 0.0)[:, :width]
+    completion_ids, logprobs = completion_ids.where(mask, padding)[:, :width], logprobs.where(mask, 0.0)[:, :width]
     mask = mask[:, :width]
     column = torch.arange(length, device=mask.device)
     in_prompt, in_text = column < prompt_lengths[:, None], column < (prompt_lengths + lengths)[:, None]  # [n, length]
-    ids = completion_ids.new_full((len(mask), length), eos)
+    ids = completion_ids.new_full((len(mask), length), padding)
     ids[in_prompt] = torch.tensor([i for prompt in prompts for i in [*prompt] * group_size], device=ids.device)
     ids[in_text & ~in_prompt] = completion_ids[mask]
     return Rollout(ids, prompt_lengths, completion_ids, mask, logprobs, ended.any(1))

@@ -13,12 +13,12 @@ from grpo.run import Run
 
 def completions_of(run: Run, prompts: list[Prompt], rollout: Rollout) -> list[Completion]:
     """Each row's completion as the environment sees it: EOS left out."""
-    eos = run.policy.config.eos_token_id
+    eos_ids = {*run.policy.config.eos_token_ids}
     lengths, finished_flags = rollout.mask.sum(1).tolist(), rollout.finished.tolist()
     completions = []
     for prompt, ids, length, finished in zip(prompts, rollout.completion_ids.tolist(), lengths, finished_flags, strict=True):
         kept = ids[: length - finished]
-        assert eos not in kept, f"EOS inside a completion of prompt {prompt.index}"
+        assert eos_ids.isdisjoint(kept), f"EOS inside a completion of prompt {prompt.index}"
         text = run.tokenizer.decode(kept, skip_special_tokens=False)
         completions.append(Completion(text, tuple(kept), tuple(run.vocabulary[i] for i in kept), prompt, finished))
     return completions

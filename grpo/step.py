@@ -109,7 +109,7 @@ def sample_training(run: Run, prompts: list[Prompt], keys: SampleKeys) -> Rollou
         with scaled(run.policy, RETAIN_SCALES):
             retain = sample(run.policy, ids, ablated_size, uniforms[ablated], settings)
         order = ablated.argsort(stable=True).argsort()  # where each sample stands in `rollout` and then `retain`
-        rollout = concatenate([rollout, retain], run.policy.config.eos_token_id).rows(order.to(run.device))
+        rollout = concatenate([rollout, retain], run.policy.config.eos_token_ids[0]).rows(order.to(run.device))
     check_finite("sampling logprobs", rollout.logprobs, keys.step, per_completion(run, prompts))
     return rollout
 

@@ -67,9 +67,10 @@ class Llama(nn.Module):
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     @property
-    def head(self) -> Float[Tensor, "vocab hidden"]:
-        """The output embedding; its logits are `hidden @ head.T`."""
-        return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+    def head(self) -> Float[Tensor, "tokens hidden"]:
+        """The output embedding of the tokenizer's tokens; their logits are `hidden @ head.T`."""
+        weight = self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+        return weight[: self.config.token_count] if self.config.padding_rows else weight
 
     def weights(self) -> "Weights":
         """What the model computes with, differentiable in the parameters."""
@@ -128,7 +129,7 @@ class Weights(NamedTuple):
     embedding: Float[Tensor, "vocab hidden"]
     layers: tuple[LayerWeights, ...]
     norm: Float[Tensor, " hidden"]
-    head: Float[Tensor, "vocab hidden"]
+    head: Float[Tensor, "tokens hidden"]
 
     def leaves(self) -> "Weights":
         """The same numbers, cut off from what they were made of, so that the gradients of several passes add up in them."""

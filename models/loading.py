@@ -102,11 +102,12 @@ def fingerprint(weights: dict[str, torch.Tensor]) -> str:
 
 
 def check_tokenizer(name: str, tokenizer: Tokenizer, config: LlamaConfig) -> None:
-    size, eos = tokenizer.get_vocab_size(), tokenizer.id_to_token(config.eos_token_id)
+    size, special = tokenizer.get_vocab_size(), {added.content for added in tokenizer.get_added_tokens_decoder().values()}
     if size != config.vocab_size:
         raise UserError(f"--model {name}: its tokenizer has {size} tokens, its weights {config.vocab_size}; they do not fit")
-    if eos is None or eos not in {added.content for added in tokenizer.get_added_tokens_decoder().values()}:
-        raise UserError(f"--model {name}: eos_token_id {config.eos_token_id} is {eos!r}, not a special token of its tokenizer")
+    for eos in config.eos_token_ids:
+        if (token := tokenizer.id_to_token(eos)) not in special:
+            raise UserError(f"--model {name}: eos_token_id {eos} is {token!r}, not a special token of its tokenizer")
 
 
 def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
@@ -116,5 +117,5 @@ def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(model.config.to_hf(), indent=2) + "\n")
     tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tokenizer.id_to_token(model.config.eos_token_id)}
+    special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tokenizer.id_to_token(model.config.eos_token_ids[0])}
     (folder / "tokenizer_config.json").write_text(json.dumps(special, indent=2) + "\n")

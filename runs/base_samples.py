@@ -57,7 +57,7 @@ def base_samples(run: Run, count: int) -> dict[str, Rollout]:
     uniforms, first = evaluation_uniforms(run.config, prompts, generations), min(training_samples(run), count)
     parts = [slice(0, first), slice(first, count)]
     rollouts = [kept_rollout(run, prompts[part], uniforms[part]) for part in parts if prompts[part]]
-    return {BASE: concatenate(rollouts, run.policy.config.eos_token_id)}
+    return {BASE: concatenate(rollouts, run.policy.config.eos_token_ids[0])}
 
 
 def kept_rollout(run: Run, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:

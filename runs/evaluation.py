@@ -134,7 +134,7 @@ def sample_mode(run: Run, mode: str, prompts: list[Prompt], uniforms: Float[Tens
     ids, settings = [prompt.token_ids for prompt in prompts], run.config.sampling
     with model_of_mode(run, mode) as model:
         parts = [sample(model, ids[part], 1, uniforms[part], settings) for part in rows_at_once(len(ids))]
-    return concatenate(parts, run.policy.config.eos_token_id)
+    return concatenate(parts, run.policy.config.eos_token_ids[0])
 
 
 def rows_at_once(count: int) -> list[slice]:

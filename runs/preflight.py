@@ -6,6 +6,7 @@ own, so that the run's samples are those it would have without.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -68,23 +69,28 @@ def check_agreement(run: Run, rollout: Rollout) -> None:
 
 @torch.no_grad()
 def check_eos(run: Run, rollout: Rollout) -> None:
-    """Sums the probability of EOS over the positions of each completion."""
-    eos = torch.full_like(rollout.completion_ids, run.policy.config.eos_token_id)
-    drawing_eos = replace(rollout, completion_ids=eos)
-    logprobs = completion_logprobs(run.policy, drawing_eos, run.config.sampling.temperature)
-    expected = (logprobs.exp() * rollout.mask).sum(1).mean().item()
+    """Sums the probability of EOS, whichever, over the positions of each completion."""
+    expected, eos_ids = 0.0, run.policy.config.eos_token_ids
+    for eos in eos_ids:
+        drawing_eos = replace(rollout, completion_ids=torch.full_like(rollout.completion_ids, eos))
+        logprobs = completion_logprobs(run.policy, drawing_eos, run.config.sampling.temperature)
+        expected += (logprobs.exp() * rollout.mask).sum(1).mean().item()
     if not expected >= LEAST_EOS:
         raise PreflightFailure(
-            f"preflight: the model expects {expected:.2g} EOS (token {run.policy.config.eos_token_id}) a completion of "
+            f"preflight: the model expects {expected:.2g} EOS ({named_tokens(run, eos_ids)}) a completion of "
             f"{run.config.sampling.max_completion_length} tokens, so no completion would end; is it the right token?"
         )
+
+
+def named_tokens(run: Run, ids: Sequence[int]) -> str:
+    return ", ".join(f"token {each} {run.vocabulary[each]!r}" for each in ids)
 
 
 def made_up_rollout(run: Run, rollout: Rollout, limit: int) -> Rollout:
     """The same prompts, as if every completion had run to `limit` tokens without EOS."""
     n = len(rollout)
     positions = torch.arange(int(rollout.prompt_lengths.max()) + limit, device=run.device)  # [length]
-    filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.vocab_size  # [n, length]
+    filler = (positions + torch.arange(n, device=run.device)[:, None]) % run.policy.config.token_count  # [n, length]
     in_prompt = positions < rollout.prompt_lengths[:, None]
     prompt_part = torch.nn.functional.pad(rollout.ids, (0, len(positions) - rollout.ids.shape[1]))[:, : len(positions)]
     ids = torch.where(in_prompt, prompt_part, filler)

@@ -104,7 +104,7 @@ def read_prompt(run: Run, text: str) -> Prompt:
     faults = {
         "holds no token": not ids,
         f"is {len(ids)} tokens long; with completions of {limit} the model takes {context - limit}": len(ids) + limit > context,
-        "holds the end-of-text token": run.policy.config.eos_token_id in ids,
+        "holds the end-of-text token": not {*run.policy.config.eos_token_ids}.isdisjoint(ids),
         "holds text that the tokenizer does not know": unknown_id(run.tokenizer) in ids,
     }
     if fault := next((fault for fault, is_at_fault in faults.items() if is_at_fault), None):

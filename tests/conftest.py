@@ -63,7 +63,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         embedding = model.model.embed_tokens.weight
         embedding[:, 0] = 2.0
         embedding[[tokenizer.token_to_id(word) for word in COMMON], 0] = 5.2
-        embedding[model.config.eos_token_id, 0] = 5.0
+        embedding[model.config.eos_token_ids[0], 0] = 5.0
         model.model.norm.weight[0] = 1.0
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_pretrained(model, tokenizer, folder)

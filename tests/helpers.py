@@ -83,7 +83,7 @@ def tiny_config(**changes: Any) -> LlamaConfig:
         "tie_word_embeddings": True,
         "attention_bias": False,
         "mlp_bias": False,
-        "eos_token_id": 1,
+        "eos_token_ids": (1,),
     }
     return LlamaConfig(**(settings | changes))
 

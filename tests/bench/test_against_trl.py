@@ -77,8 +77,8 @@ def test_a_random_model_never_samples_eos():
     ids = torch.randint(2, 32, (8, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         probabilities = (model(ids) @ model.head.T).softmax(-1)
-    assert probabilities[..., model.config.eos_token_id].max() < 1e-6
-    others = probabilities.sum(-1) - probabilities[..., model.config.eos_token_id]
+    assert probabilities[..., model.config.eos_token_ids[0]].max() < 1e-6
+    others = probabilities.sum(-1) - probabilities[..., model.config.eos_token_ids[0]]
     assert others.min() == pytest.approx(1)
 
 

@@ -140,7 +140,7 @@ def tiny_model(tied: bool) -> Llama:
         tie_word_embeddings=tied,
         attention_bias=False,
         mlp_bias=False,
-        eos_token_id=EOS,
+        eos_token_ids=(EOS,),
     )
     model = Llama(config).double()
     initialize(model, seed=4, std=0.5)

@@ -89,7 +89,7 @@ def slow_completion(model, prompt, uniforms, settings) -> tuple[list[int], list[
             probability = distribution[token]
         tokens.append(token)
         logprobs.append(math.log(probability))
-        if token == EOS:
+        if token in model.config.eos_token_ids:
             break
     return tokens, logprobs
 
@@ -100,7 +100,7 @@ def slow_batch(model, settings) -> dict[tuple[int, int], tuple[list[int], list[f
     return {(p, g): slow_completion(model, PROMPTS[p], keyed([p], [g])[0].tolist(), settings) for p, g in keys}
 
 
-def assert_is(rollout: Rollout, prompts, completions) -> None:
+def assert_is(rollout: Rollout, prompts, completions, eos_ids=(EOS,)) -> None:
     """Every field of a rollout is what its completions, row by row, make of it."""
     width = max(len(tokens) for tokens, _ in completions)
     length = max(len(prompt) + len(tokens) for prompt, (tokens, _) in zip(prompts, completions, strict=True))
@@ -108,11 +108,11 @@ def assert_is(rollout: Rollout, prompts, completions) -> None:
     assert rollout.completion_ids.shape == rollout.mask.shape == rollout.logprobs.shape == (len(completions), width)
     for row, (prompt, (tokens, logprobs)) in enumerate(zip(prompts, completions, strict=True)):
         count = len(tokens)
-        assert rollout.completion_ids[row].tolist() == tokens + [EOS] * (width - count)
+        assert rollout.completion_ids[row].tolist() == tokens + [eos_ids[0]] * (width - count)
         assert rollout.mask[row].tolist() == [True] * count + [False] * (width - count)
-        assert rollout.ids[row].tolist() == prompt + tokens + [EOS] * (length - len(prompt) - count)
+        assert rollout.ids[row].tolist() == prompt + tokens + [eos_ids[0]] * (length - len(prompt) - count)
         assert rollout.prompt_lengths[row] == len(prompt)
-        assert rollout.finished[row] == (tokens[-1] == EOS)
+        assert rollout.finished[row] == (tokens[-1] in eos_ids)
         expected = torch.tensor(logprobs + [0.0] * (width - count), dtype=torch.float64)
         torch.testing.assert_close(rollout.logprobs[row], expected, atol=1e-10, rtol=0)
 
@@ -132,6 +132,28 @@ def test_a_batch_is_what_sampling_each_completion_by_itself_gives(settings):
     model = policy()
     expected = slow_batch(model, settings)
     assert_is(whole_batch(model, settings), [PROMPTS[p] for p, _ in expected], list(expected.values()))
+
+
+def test_any_of_several_eos_ends_a_completion():
+    model, eos_ids = policy(eos_token_ids=(7, EOS)), (7, EOS)
+    expected = slow_batch(model, WHOLE)
+    assert {tokens[-1] for tokens, _ in expected.values()} > {*eos_ids}  # some end with the one, some the other, some not
+    assert_is(whole_batch(model), [PROMPTS[p] for p, _ in expected], list(expected.values()), eos_ids)
+
+
+def test_rows_beyond_the_tokenizer_s_are_never_sampled():
+    """As if the model ended before them: tokens, log-probabilities of the sampler and of the scorer."""
+    padded, smaller = policy(padding_rows=5), policy()
+    smaller.load_state_dict(padded.state_dict())
+    smaller.config = dataclasses.replace(smaller.config, vocab_size=VOCAB - 5)
+    smaller.model.embed_tokens.weight = torch.nn.Parameter(smaller.model.embed_tokens.weight.detach()[: VOCAB - 5])
+    prompts = [[token % (VOCAB - 5) for token in prompt] for prompt in PROMPTS]
+    uniforms = keyed(range(len(PROMPTS)), [0] * len(PROMPTS))
+    rollouts = [sample(model, prompts, 1, uniforms, WHOLE) for model in (padded, smaller)]
+    scores = [completion_logprobs(model, rollouts[0], 1.0) for model in (padded, smaller)]
+    assert all(torch.equal(*pair) for pair in zip(*(vars(rollout).values() for rollout in rollouts), strict=True))
+    assert torch.equal(*scores)
+    torch.testing.assert_close(scores[0], rollouts[0].logprobs, atol=1e-10, rtol=0)
 
 
 # -- a sample is a function of its prompt and its uniforms -----------------------------------------------------------------
@@ -281,10 +303,10 @@ def test_greedy_equals_generate_of_transformers(dtype, changes):
     prompts = random_prompts([4, 1, 11, 6, 2, 8, 3, 5, 9, 7], seed=1)
     uniforms = torch.zeros(len(prompts), 20, dtype=torch.float64)
     settings = SamplingSettings(max_completion_length=20, temperature=0)
-    free = sample(tiny_llama(3, dtype, eos_token_id=0, **changes), prompts, 1, uniforms, settings)
+    free = sample(tiny_llama(3, dtype, eos_token_ids=(0,), **changes), prompts, 1, uniforms, settings)
     counts = [(free.completion_ids == token).any(1).sum().item() for token in range(32)]
     eos = min(range(2, 32), key=lambda token: abs(counts[token] - len(prompts) / 2))
-    model = tiny_llama(3, dtype, eos_token_id=eos, **changes)
+    model = tiny_llama(3, dtype, eos_token_ids=(eos,), **changes)
     rollout = sample(model, prompts, 1, uniforms, settings)
     assert 0 < rollout.finished.sum() < len(prompts)
     assert rollout.mask.sum(1).unique().numel() > 2
@@ -322,7 +344,7 @@ def scripted(*lines):
     prompts = [list(range(5 + i * (i + 1) // 2, 6 + i + i * (i + 1) // 2)) for i in range(len(lines))]
     completion_ids = torch.tensor(lines)
     lengths = torch.tensor([len(prompt) for prompt in prompts])
-    return sampler.pack_rollout(prompts, 1, lengths, completion_ids, torch.ones(completion_ids.shape), EOS)
+    return sampler.pack_rollout(prompts, 1, lengths, completion_ids, torch.ones(completion_ids.shape), (EOS,))
 
 
 def test_eos_is_inside_the_mask_and_nothing_after_it_is():

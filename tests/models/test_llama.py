@@ -181,9 +181,15 @@ def test_what_fills_the_padding_changes_no_real_position():
 
 
 def test_a_config_survives_the_way_to_hugging_face_and_back():
-    config = tiny_config(head_dim=6, attention_bias=True, tie_word_embeddings=False, rope_theta=123.0, eos_token_id=7)
+    config = tiny_config(head_dim=6, attention_bias=True, tie_word_embeddings=False, rope_theta=123.0, eos_token_ids=(7,))
     assert config_from_hf(config.to_hf()) == config
     assert config_from_hf(TwinConfig(**config.to_hf()).to_dict()) == config
+
+
+def test_eos_may_be_several():
+    config = config_from_hf(raw_config(eos_token_id=[4, 1, 4]))
+    assert config.eos_token_ids == (4, 1)
+    assert config.to_hf()["eos_token_id"] == [4, 1]
 
 
 def test_absent_fields_are_derived():
@@ -209,8 +215,8 @@ REFUSED = {
         r"rope_type='linear'",
     ),
     "no rotary base": ({"rope_parameters": None}, r"needs rope_theta"),
-    "no EOS": ({"eos_token_id": None}, r"one integer eos_token_id, got .* None"),
-    "several EOS": ({"eos_token_id": [1, 2]}, r"one integer eos_token_id, got .*\[1, 2\]"),
+    "no EOS": ({"eos_token_id": None}, r"eos_token_id None: must be"),
+    "an EOS that is no id": ({"eos_token_id": [1, "</s>"]}, r"eos_token_id \[1, '</s>'\]: must be"),
     "a missing size": ({"intermediate_size": None}, r"lacks intermediate_size"),
     "missing heads": ({"num_attention_heads": None}, r"lacks num_attention_heads"),
     "several missing": ({"hidden_size": None, "rms_norm_eps": None}, r"lacks hidden_size, rms_norm_eps"),

@@ -53,7 +53,7 @@ def test_transformers_reads_what_we_save(tmp_path, changes):
     save_pretrained(model, tiny_tokenizer(), tmp_path / "deep" / "folder")
     twin = AutoModelForCausalLM.from_pretrained(tmp_path / "deep" / "folder")
     torch.testing.assert_close(twin(IDS).logits, logits_of(model), atol=1e-5, rtol=0)
-    assert twin.config.eos_token_id == model.config.eos_token_id
+    assert (twin.config.eos_token_id,) == model.config.eos_token_ids
 
 
 def test_transformers_reads_the_tokenizer_we_save(folder):

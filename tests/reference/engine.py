@@ -143,7 +143,7 @@ def draw(run: Run, model: Model, prompt: Prompt, generation: int) -> Sample:
     uniforms = keys.uniforms("training sample", config.sampling.max_completion_length)[0].tolist()
     scales = scales_of(config, retain_rollout)
     tokens, logprobs = sample_tokens(run.policy.config, model.weights, scales, prompt, uniforms, config.sampling.temperature)
-    finished = tokens[-1] == run.policy.config.eos_token_id
+    finished = tokens[-1] in run.policy.config.eos_token_ids
     completion = completion_of(run, prompt, tokens[:-1] if finished else tokens, finished)
     eligible = keys.uniforms("eligibility").item() < config.env.eligible_fraction
     values = [(part.role, part.scale * part.function([completion])[0]) for part in run.reward.components]
@@ -177,7 +177,7 @@ def sample_tokens(
                 break
         tokens.append(token)
         logprobs.append(distribution[token].item())
-        if token == c.eos_token_id:
+        if token in c.eos_token_ids:
             break
     return tokens, logprobs
 

@@ -81,13 +81,13 @@ def test_it_updates_on_a_whole_batch_at_the_longest_length_and_then_on_little(
 
 def eos_weight(run: Run, value: float) -> None:
     with torch.no_grad():
-        run.policy.model.embed_tokens.weight[run.policy.config.eos_token_id, 0] = value
+        run.policy.model.embed_tokens.weight[run.policy.config.eos_token_ids[0], 0] = value
 
 
 def test_eos_out_of_reach_stops(tiny: MakeExperiment):
     run = built(tiny())
     eos_weight(run, -20.0)
-    with pytest.raises(PreflightFailure, match=r"expects .* EOS \(token 1\) a completion of 12 tokens"):
+    with pytest.raises(PreflightFailure, match=r"expects .* EOS \(token 1 '\[EOS\]'\) a completion of 12 tokens"):
         preflight(run)
 
 

@@ -25,7 +25,7 @@ from models.nursery.generator import DATA, stories
 CONFIG = LlamaConfig(
     vocab_size=4096, hidden_size=128, intermediate_size=341, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
     head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-6, rope_theta=10000.0, tie_word_embeddings=True,
-    attention_bias=False, mlp_bias=False, eos_token_id=1,
+    attention_bias=False, mlp_bias=False, eos_token_ids=(1,),
 )  # fmt: skip
 LONGEST = 256  # tokens of a story kept
 ROWS_AT_ONCE = 16  # rows a forward pass: their logits stay in the processor's cache
