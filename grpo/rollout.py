@@ -38,12 +38,8 @@ class Rollout:
 
 def concatenate(rollouts: Sequence[Rollout], padding_id: int) -> Rollout:
     """All rows of several rollouts, each padded to the longest."""
-    padding = {
-        "ids": padding_id,
-        "completion_ids": padding_id,
-        "mask": False,
-        "logprobs": 0.0,
-    }  # of the tensors with an entry a token
+    # Of the tensors with an entry a token.
+    padding = {"ids": padding_id, "completion_ids": padding_id, "mask": False, "logprobs": 0.0}
 
     def rows_of(name: str) -> Tensor:
         rows = [row for rollout in rollouts for row in getattr(rollout, name)]
