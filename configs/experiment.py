@@ -172,6 +172,10 @@ class Experiment:
     """What is rewarded: a name, a name with parameters, or a combination (see docs/rewards_and_environments.md)."""
     model: str = "nursery"
     """nursery (embedded), a local folder, or a Hugging Face id."""
+    model_dtype: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 keeps the frozen matrices under adapters in half the memory, rounded; all is computed in float32."""
+    require_eos: bool = True
+    """Refuse a model that would hardly ever end a completion within its length; --no-require_eos for smoke tests."""
     dataset: str = "nursery"
     """nursery (embedded), a local folder with train* and test* files, or a Hugging Face id."""
     text_column: str = "story"

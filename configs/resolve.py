@@ -93,6 +93,7 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
     rules = [
         (True, f"with --adapter.kind {kind}", idle_ranks),
         (kind == "none", "with --adapter.kind none; use lora or dual_lora", ["adapter.preset"]),
+        (kind == "none", "with --adapter.kind none, which trains all weights", ["model_dtype"]),
         (unlabelled, "in full fine-tuning without --baseline; labels are for adapters", labels),
         (not e.routing.enabled, "without --routing.enabled", ["routing.mode", "routing.retain_rollouts"]),
         (e.routing.enabled and e.routing.mode == "none", "with --routing.mode none", ["routing.retain_rollouts"]),

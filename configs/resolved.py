@@ -39,6 +39,8 @@ class ResolvedExperiment:
 
     reward: str | dict[str, Any]
     model: str
+    model_dtype: str  # of frozen matrices under adapters: float32, bfloat16
+    require_eos: bool
     dataset: str
     text_column: str
     seed: int

@@ -30,7 +30,7 @@ class PolicyLoss:
 
 @dataclass(frozen=True)
 class RatioFigures:
-    """What became of the ratios of `tokens` tokens in the loss; all are 0 when there are none."""
+    """What became of the ratios of `tokens` tokens in the loss."""
 
     tokens: int
     clip_low: float  # share of tokens whose ratio is clipped below, with a negative advantage
@@ -122,9 +122,9 @@ def clipped_surrogate(ratio: PerToken, advantages: PerSample, epsilon_low: float
 def ratio_figures(
     ratio: Float[Tensor, " tokens"], advantages: Float[Tensor, " tokens"], epsilon_low: float, epsilon_high: float
 ) -> RatioFigures:
-    """Of the tokens in the loss, each with the advantage of its sample."""
+    """Of the tokens in the loss, each with the advantage of its sample. Raises ValueError where there are none."""
     if not len(ratio):
-        return RatioFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        raise ValueError("no token is in the loss, so its ratios have no figures")
     return RatioFigures(
         tokens=len(ratio),
         clip_low=((ratio < 1 - epsilon_low) & (advantages < 0)).double().mean().item(),

@@ -19,7 +19,7 @@ from grpo.randomness import generator, torch_generator
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
-from routing.adapters import adapter_parameters, add_adapters, scaled
+from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, scaled
 from routing.modes import BASE, MODES
 
 
@@ -38,6 +38,7 @@ class Run:
     reward: BoundReward
     detector: Predicate
     step: int = 0
+    notes: tuple[str, ...] = ()  # what a user should know of how it was built, said before the first step
 
     @property
     def device(self) -> torch.device:
@@ -62,6 +63,7 @@ def build_run(config: ResolvedExperiment) -> Run:
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
+        keep_bases_in(policy, getattr(torch, config.model_dtype))
     elif config.beta:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)

@@ -71,7 +71,8 @@ def config_from_hf(config: dict[str, Any]) -> LlamaConfig:
         "num_key_value_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
     }
-    return LlamaConfig(**{field.name: (OPTIONAL | config | derived)[field.name] for field in fields(LlamaConfig)})
+    entries: dict[str, Any] = OPTIONAL | config | derived
+    return LlamaConfig(**{field.name: entries[field.name] for field in fields(LlamaConfig)})
 
 
 def eos_ids(value: Any) -> tuple[int, ...]:

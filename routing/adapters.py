@@ -46,10 +46,11 @@ class LoRALinear(nn.Module):
     def weight(self) -> Float[Tensor, "outputs inputs"]:
         """The matrix with its adapters merged into it; differentiable in A and B."""
         factors = self.factors
+        base = self.base.weight.to(next(iter(self.A.values())).dtype)
         if factors is None:
-            return self.base.weight
+            return base
         down, up = factors
-        return torch.addmm(self.base.weight, up, down)
+        return torch.addmm(base, up, down)
 
     @property
     def bias(self) -> Float[Tensor, " outputs"] | None:
@@ -100,8 +101,14 @@ def adapted_layer(base: nn.Linear, spec: AdapterSpec, generator: torch.Generator
     return layer
 
 
+def keep_bases_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Stores the frozen matrices under the adapters in another dtype, rounded. What is computed stays in the adapters' dtype."""
+    for layer in adapted_layers(model):
+        layer.base.weight.data = layer.base.weight.data.to(dtype)
+
+
 def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:
-    """Replaces, in place, every adapted layer by a plain one that computes the same with these scales, in its dtype."""
+    """Replaces, in place, every adapted layer by a plain one that computes the same with these scales, in the adapters' dtype."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, LoRALinear):
@@ -109,7 +116,7 @@ def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:
                 merged = weight.double()
                 for key, scale in scales.items():
                     merged = merged + scale * child.gains[key] * (child.B[key].data.double() @ child.A[key].data.double())
-                child.base.weight.data = merged.to(weight.dtype)
+                child.base.weight.data = merged.to(next(iter(child.A.values())).dtype)
                 setattr(parent, name, child.base)
 
 

@@ -77,6 +77,7 @@ def ingredients(run: Run, prompts: Sequence[Prompt], uniforms: Float[Tensor, "n 
         "weights": run.fingerprint,
         "architecture": vars(run.policy.config),
         "dtype": str(run.policy.head.dtype),
+        "model_dtype": run.config.model_dtype,
         "prompts": [prompt.token_ids for prompt in prompts],
         "uniforms": hashlib.sha256(uniforms.numpy().tobytes()).hexdigest(),  # of eval.seed, prompts' and generations' numbers
         "sampling": asdict(run.config.sampling),

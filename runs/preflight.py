@@ -15,10 +15,11 @@ from grpo.checks import LARGEST_LOGP_DIFFERENCE, BrokenInvariant
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import group_keys
 from grpo.rollout import Rollout
-from grpo.run import Run, build_optimizer, per_completion, step_prompts
+from grpo.run import Run, build_optimizer, per_completion, reference_model, step_prompts
 from grpo.sampler import sample
 from grpo.step import reference_logprobs
 from grpo.update import Batch, update
+from models.loading import load_pretrained
 from routing.router import route
 from runs.checkpoint import trained_tensors
 
@@ -31,8 +32,8 @@ class PreflightFailure(BrokenInvariant):
     """The run as configured cannot work; nothing has been written yet."""
 
 
-def preflight(run: Run) -> None:
-    """Raises PreflightFailure naming what fails; leaves `run` as it was."""
+def preflight(run: Run) -> tuple[str, ...]:
+    """Raises PreflightFailure naming what fails; leaves `run` as it was. Gives what a user should know beside."""
     policy = copy.deepcopy(run.policy)
     at_peak = run.config.grpo.warmup_steps  # the step with the full learning rate: a smaller one might move no float32
     rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=at_peak)
@@ -40,10 +41,13 @@ def preflight(run: Run) -> None:
         rollout = rehearse_sampling(rehearsal)
         few = first_rows(rollout)
         check_agreement(rehearsal, few)
-        check_eos(rehearsal, few)
+        if run.config.require_eos:
+            check_eos(rehearsal, few)
+        notes = notes_on_rounding(run, few)
         check_updates(rehearsal, rollout)
     except torch.OutOfMemoryError as error:
         raise PreflightFailure(f"preflight: a step does not fit into the memory of {run.config.device}: {error}") from error
+    return notes
 
 
 def rehearse_sampling(run: Run) -> Rollout:
@@ -78,12 +82,26 @@ def check_eos(run: Run, rollout: Rollout) -> None:
     if not expected >= LEAST_EOS:
         raise PreflightFailure(
             f"preflight: the model expects {expected:.2g} EOS ({named_tokens(run, eos_ids)}) a completion of "
-            f"{run.config.sampling.max_completion_length} tokens, so no completion would end; is it the right token?"
+            f"{run.config.sampling.max_completion_length} tokens, so no completion would end; is it the right token? "
+            "(--no-require_eos, for smoke tests)"
         )
 
 
 def named_tokens(run: Run, ids: Sequence[int]) -> str:
     return ", ".join(f"token {each} {run.vocabulary[each]!r}" for each in ids)
+
+
+@torch.no_grad()
+def notes_on_rounding(run: Run, rollout: Rollout) -> tuple[str, ...]:
+    """How far rounded base weights are from those of the checkpoint, which are read again for it."""
+    if run.config.model_dtype == "float32":
+        return ()
+    exact, temperature = load_pretrained(run.config.model).model.to(run.device), run.config.sampling.temperature
+    with reference_model(run) as rounded:
+        gap = completion_logprobs(rounded, rollout, temperature) - completion_logprobs(exact, rollout, temperature)
+    gap = gap.abs()[rollout.mask]
+    return (f"base weights in {run.config.model_dtype}: log-probabilities of {len(gap)} sampled tokens differ from float32's by "
+            f"{gap.mean():.2g} nats in the mean, {gap.max():.2g} at the most",)  # fmt: skip
 
 
 def made_up_rollout(run: Run, rollout: Rollout, limit: int) -> Rollout:

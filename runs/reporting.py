@@ -17,6 +17,7 @@ from records.folder import RunFolder
 from records.rows import read_rows
 from runs.metrics import step_metrics
 from runs.samples import step_sample_rows
+from runs.summary import NO_LOSS, starts_idling
 
 SAMPLES_ON_PANEL = 8
 
@@ -58,6 +59,8 @@ class Reporter:
             panel = {"sample_text": samples_panel(samples)} if logged else {}
             numbers = {name: value for name, value in (metrics | timing).items() if value is not None}
             self.wandb.log(numbers | panel, step=record.step)
+        if starts_idling(self.metrics):
+            self.say(f"WARNING: step {record.step}: nothing is learnt: {NO_LOSS}")
         self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
 
     def log_step(self, sample: dict[str, Any], metrics: dict[str, Number], timing: dict[str, float | int]) -> None:

@@ -17,6 +17,7 @@ TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "co
 EVALUATED = ("reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate", "template_collapse")
 Row = Mapping[str, Number]
 LEAST_RECALL = 0.05
+NO_LOSS = "every completion was dropped, or cut off at the length limit and masked (--grpo.mask_truncated)"
 
 
 def summarize(
@@ -27,7 +28,7 @@ def summarize(
         "steps": config.max_steps,
         "window": min(WINDOW, len(metrics)),
         "training": window_means(metrics, TRAINING),
-        "warnings": [*warnings],
+        "warnings": [*warnings, *warnings_of_idling(metrics)],
         "modes": {mode: {name: values[name] for name in EVALUATED} for mode, values in evaluation.items()},
     }
 
@@ -46,6 +47,21 @@ def warnings_at_start(config: ResolvedExperiment, evaluations: Sequence[Row]) ->
                 f"first step (under {LEAST_RECALL:.0%}); what it does not see, the run treats as good"
             )
     return warnings
+
+
+def is_idle(row: Row) -> bool:
+    """Whether no sample was in the loss of a step."""
+    return row["loss"] is None
+
+
+def starts_idling(metrics: Sequence[Row]) -> bool:
+    """Whether the last step learnt nothing, and the one before, if any, something."""
+    return is_idle(metrics[-1]) and not (len(metrics) > 1 and is_idle(metrics[-2]))
+
+
+def warnings_of_idling(metrics: Sequence[Row]) -> list[str]:
+    idle = sum(map(is_idle, metrics))
+    return [f"nothing was learnt in {idle} of {len(metrics)} steps: {NO_LOSS}"] if idle else []
 
 
 def run_measures(run: Run, evaluations: Mapping[str, ModeEvaluation]) -> dict[str, Any]:

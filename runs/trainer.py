@@ -55,7 +55,7 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     with console.status("loading the model and the prompts"):
         run = build_run(config)
     with console.status("rehearsing a step"):
-        preflight(run)
+        run.notes += preflight(run)
     return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, console)
 
 
@@ -107,6 +107,8 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
             f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
             f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
         )
+        for note in run.notes:
+            reporter.say(note)
         report_evaluation(reporter, start, 0)
         for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
             reporter.say(f"WARNING: {warning}")

@@ -54,8 +54,8 @@ def described(inputs: Inputs, **options) -> SimpleNamespace:
     result = policy_loss(*inputs, **options)
     epsilons = {"epsilon_low": 0.2, "epsilon_high": 0.2} | {k: v for k, v in options.items() if k.startswith("epsilon")}
     advantages = inputs.advantages[:, None].expand_as(inputs.mask)
-    figures = ratio_figures(result.ratio[inputs.mask], advantages[inputs.mask], **epsilons)
-    return SimpleNamespace(loss=result.loss, policy=result.policy, kl=result.kl, **asdict(figures))
+    figures = asdict(ratio_figures(result.ratio[inputs.mask], advantages[inputs.mask], **epsilons)) if inputs.mask.any() else {}
+    return SimpleNamespace(loss=result.loss, policy=result.policy, kl=result.kl, **figures)
 
 
 def evaluate(inputs: Inputs, **options) -> tuple[SimpleNamespace, Tensor]:
@@ -557,10 +557,11 @@ def test_masked_rows_count_without_a_denominator_given(loss_type, share):
 
 @pytest.mark.parametrize("rows", [0, 2])
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_a_part_without_tokens_is_zero_in_every_figure(loss_type, rows):
+def test_a_part_without_tokens_has_no_loss_and_no_ratios(loss_type, rows):
     result, gradient = evaluate(random_inputs(0, [0] * rows, 3), loss_type=loss_type, beta=0.1, denominator=4.0)
-    assert (result.loss.item(), result.policy.item(), result.kl.item(), result.tokens) == (0, 0, 0, 0)
-    assert (result.clip_low, result.clip_high, result.ratio_mean, result.ratio_min, result.ratio_max) == (0, 0, 0, 0, 0)
+    assert (result.loss.item(), result.policy.item(), result.kl.item()) == (0, 0, 0)
+    with pytest.raises(ValueError, match="no token is in the loss"):
+        ratio_figures(torch.ones(0), torch.ones(0), 0.2, 0.2)
     assert torch.equal(gradient, torch.zeros(rows, 3, dtype=torch.float64))
 
 

@@ -5,7 +5,7 @@ import pytest
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from grpo.run import prepare
 from records.figures import WINDOW, window_means
-from runs.summary import speed_line, summarize, summary_table, warnings_at_start
+from runs.summary import speed_line, starts_idling, summarize, summary_table, warnings_at_start
 
 TRAINING = ("reward", "kl", "entropy", "routing/hacked", "routing/detected", "completions/clipped_ratio")
 MODE = {"reward": 0.75, "hacked": None, "unique": 0.5, "jaccard": 0.25, "finished": 1.0, "nll_base": 2.5, "degenerate": True}
@@ -13,7 +13,9 @@ MODE["template_collapse"] = None
 
 
 def metrics(rewards: list[float], hacked: list[float | None]) -> list[dict]:
-    return [dict.fromkeys(TRAINING, 0.5) | {"reward": r, "routing/hacked": h} for r, h in zip(rewards, hacked, strict=True)]
+    return [
+        dict.fromkeys((*TRAINING, "loss"), 0.5) | {"reward": r, "routing/hacked": h} for r, h in zip(rewards, hacked, strict=True)
+    ]
 
 
 def timing(seconds: list[float]) -> list[dict]:
@@ -111,3 +113,15 @@ def test_the_measures_stand_below_it_with_what_they_are_over():
 def test_speed_is_a_mean_over_steps():
     # 100/0.5 and 100/0.25 tokens a second have the mean 300
     assert speed_line(timing([0.5, 0.25])) == "0.38 s a step, 300 tokens/s sampled and trained on"
+
+
+@pytest.mark.parametrize(
+    ("losses", "starts", "idle"), [([1.0], False, 0), ([None], True, 1), ([None, None], False, 2), ([1.0, None], True, 1)]
+)
+def test_steps_without_a_sample_in_the_loss_are_counted_and_their_beginning_is_said(losses: list, starts: bool, idle: int):
+    rows = [row | {"loss": loss} for row, loss in zip(metrics([0.0] * len(losses), [0.0] * len(losses)), losses, strict=True)]
+    assert starts_idling(rows) == starts
+    warnings = summarize(prepare(Experiment(max_steps=9)), rows, {})["warnings"]
+    assert [warning.partition(":")[0] for warning in warnings] == [f"nothing was learnt in {idle} of {len(rows)} steps"] * bool(
+        idle
+    )

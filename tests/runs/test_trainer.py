@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 import runs.trainer
@@ -16,6 +17,7 @@ from configs.experiment import Experiment
 from configs.naming import to_dict
 from grpo.checks import BrokenInvariant
 from grpo.run import prepare
+from models.loading import load_pretrained, save_pretrained
 from records.rows import read_rows
 from runs.trainer import RunRecord, train
 from tests.helpers import failing, only_run
@@ -95,6 +97,26 @@ def test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary(trained
     assert "WARNING" not in (seeing / "train.log").read_text()
 
 
+def test_a_run_whose_completions_are_all_masked_says_that_it_learns_nothing(tiny: MakeExperiment):
+    """Two tokens, of which EOS is made impossible: null in every figure of the update, and a line."""
+    settings = {"sampling.max_completion_length": 2, "grpo.mask_truncated": True, "require_eos": False, "max_steps": 3}
+    record = train(tiny(**settings, model=without_eos(tiny().model)), quiet=True)
+    figures = ("loss", "ratio/mean", "ratio/min", "ratio/max", "clip_ratio/low_mean", "grad_norm", "entropy")
+    assert [[row[name] for name in figures] for row in record.metrics] == [[None] * len(figures)] * 3
+    assert record.summary["warnings"][-1].startswith("nothing was learnt in 3 of 3 steps: ")
+    log = (record.folder / "train.log").read_text()
+    assert log.count("WARNING: step 0: nothing is learnt: every completion was dropped, or cut off") == 1
+    assert "step 1: nothing" not in log
+
+
+def without_eos(folder: str) -> str:
+    model = load_pretrained(folder)
+    with torch.no_grad():
+        model.model.model.embed_tokens.weight[model.model.config.eos_token_ids[0], 0] = -20.0
+    save_pretrained(model.model, model.tokenizer, other := Path(folder).with_name("without_eos"))
+    return str(other)
+
+
 def test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it(
     tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch
 ):
@@ -142,7 +164,7 @@ def test_a_run_without_the_preflight_is_the_same_run(
     trained: Callable[..., Path], trained_anew: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ):
     rehearsed = contents(trained())
-    monkeypatch.setattr(runs.trainer, "preflight", lambda _: None)
+    monkeypatch.setattr(runs.trainer, "preflight", lambda _: ())
     assert contents(trained_anew()) == rehearsed
 
 

@@ -1,6 +1,8 @@
 """What a setting does, against numbers counted by hand: prompts, rewards and evaluations, which the plain engine takes over."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from grpo.randomness import SampleKeys
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from models.llama import Llama
-from models.loading import save_pretrained
+from models.loading import load_pretrained, save_pretrained
 from models.nursery import generator
 from records.rows import read_rows
+from routing.adapters import adapter_parameters
 from runs.evaluation import evaluate_modes
+from runs.export import merged
+from runs.preflight import PreflightFailure, preflight
 from runs.reevaluation import sample_differently
 from runs.trainer import train
 from tests.helpers import randomize, tiny_config
@@ -56,6 +61,41 @@ def model(make: MakeExperiment, name: str, folder: Path) -> None:
     save_pretrained(other, tokenizer, folder / "other")
     policy = build_run(prepare(make(**{name: str(folder / "other")}))).policy
     assert all(torch.equal(weight, other.state_dict()[key]) for key, weight in policy.state_dict().items())
+
+
+def rounded_base(make: MakeExperiment, name: str, folder: Path) -> None:
+    """A step is that of a run in float32 whose checkpoint was rounded so, but for the norms and the embedding."""
+    settings = {"routing.enabled": True, "lr": 0.05}
+    run = built(make, **settings, **{name: "bfloat16"})
+    pretrained = load_pretrained(run.config.model)
+    for matrix in (parameter for key, parameter in pretrained.model.named_parameters() if "_proj" in key):
+        matrix.data = matrix.data.bfloat16().float()
+    save_pretrained(pretrained.model, pretrained.tokenizer, folder / "rounded")
+    same = built(make, **settings, model=str(folder / "rounded"))
+    exact = built(make, **settings)
+    steps = [train_step(each) for each in (run, same, exact)]
+    assert torch.equal(steps[0].rollout.ids, steps[1].rollout.ids)
+    trained, expected, other = (adapter_parameters(each.policy)["forget"] for each in (run, same, exact))
+    assert all(torch.equal(parameter, expected[key]) for key, parameter in trained.items())
+    assert not all(torch.equal(parameter, other[key]) for key, parameter in trained.items())
+    stored = {key: p for key, p in run.policy.named_parameters() if ".base." in key}
+    assert {p.dtype for p in stored.values()} == {torch.bfloat16} and {p.dtype for p in trained.values()} == {torch.float32}
+    assert all(p.dtype == torch.float32 for p in merged(run, "both").parameters())
+    (note,) = preflight(run)
+    gap = re.fullmatch(
+        r"base weights in bfloat16: .* of \d+ sampled tokens .* by (\S+) nats in the mean, (\S+) at the most", note
+    )
+    assert gap and 0 < float(gap[1]) < float(gap[2]) < 0.1
+    assert preflight(exact) == ()
+
+
+def without_eos(make: MakeExperiment, name: str, _: Path) -> None:
+    run = built(make, **{name: False})
+    with torch.no_grad():
+        run.policy.model.embed_tokens.weight[run.policy.config.eos_token_ids[0], 0] = -20.0
+    preflight(run)
+    with pytest.raises(PreflightFailure, match="--no-require_eos"):
+        preflight(replace(run, config=replace(run.config, require_eos=True)))
 
 
 # Prompts
