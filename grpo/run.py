@@ -63,7 +63,8 @@ def build_run(config: ResolvedExperiment) -> Run:
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
-        keep_bases_in(policy, getattr(torch, config.model_dtype))
+        if config.model_dtype != "float32":
+            keep_bases_in(policy, getattr(torch, config.model_dtype))
     elif config.beta:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)

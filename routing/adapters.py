@@ -102,9 +102,13 @@ def adapted_layer(base: nn.Linear, spec: AdapterSpec, generator: torch.Generator
 
 
 def keep_bases_in(model: nn.Module, dtype: torch.dtype) -> None:
-    """Stores the frozen matrices under the adapters in another dtype, rounded. What is computed stays in the adapters' dtype."""
-    for layer in adapted_layers(model):
-        layer.base.weight.data = layer.base.weight.data.to(dtype)
+    """Stores the frozen matrices under the adapters in another dtype, rounded. What is computed stays in the adapters' dtype.
+
+    The other weights are copied, so that none of them holds on to the file that all were read from.
+    """
+    matrices = {id(layer.base.weight) for layer in adapted_layers(model)}
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype) if id(parameter) in matrices else parameter.data.clone()
 
 
 def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:
