@@ -1,12 +1,12 @@
 """A folder with random weights of a real model's shape, on which EOS never comes, for the other benchmarks to load:
 
-    uv run python -m bench.random_model /tmp/smollm2
-    uv run python -m bench.step --model /tmp/smollm2 --no-require_eos --routing.enabled --batch_size 16 --steps 3 --warmup 1
+uv run python -m bench.random_model /tmp/smollm2
+uv run python -m bench.step --model /tmp/smollm2 --no-require_eos --routing.enabled --batch_size 16 --steps 3 --warmup 1
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
