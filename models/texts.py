@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
-from models.hub import NURSERY, hub_error, silence_retries
+from models.hub import NURSERY, cache_error, hub_error, silence_retries
 from models.nursery import generator
 
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
@@ -52,7 +52,8 @@ def load_rows(dataset: str, split: str) -> Any:
     except (OSError, ValueError, DatasetsError) as error:
         if not folder.is_dir():
             raise hub_error("--dataset", dataset, error) from error
-        raise UserError(" ".join(f"--dataset {dataset}: cannot be read: {error.__cause__ or error}".split())) from error
+        unread = UserError(" ".join(f"--dataset {dataset}: cannot be read: {error.__cause__ or error}".split()))
+        raise cache_error("--dataset", dataset, error) or unread from error
 
 
 def split_files(folder: str, split: str) -> list[Path]:

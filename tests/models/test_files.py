@@ -1,0 +1,93 @@
+"""What a folder or a hub's repository is that is no model, and how one gets a model out of it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+from huggingface_hub import errors
+
+from configs.errors import UserError
+from models.texts import load_texts
+from tests.models.folders import error_of
+
+OTHERS = {
+    "adapter.json": "is the checkpoint of adapters, no model; uv run evaluate.py export --model_path {} --out NEW makes",
+    "adapter_config.json": 'is an adapter of PEFT, no model; PeftModel.from_pretrained(BASE, "{}").merge_and_unload()',
+    "config.yaml": "is a run, no model; uv run evaluate.py export --model_path {}/checkpoint-STEP --out NEW makes one of it",
+}
+
+
+@pytest.mark.parametrize(("file", "said"), OTHERS.items())
+def test_a_folder_that_is_no_model_is_told_what_it_is(tmp_path: Path, file: str, said: str):
+    (tmp_path / file).touch()
+    assert said.format(tmp_path) in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("pickled", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
+def test_pickled_weights_alone_are_refused_with_the_line_that_converts_them(folder: Path, pickled: str):
+    (folder / "model.safetensors").rename(folder / pickled)
+    assert f'AutoModelForCausalLM.from_pretrained("{folder}").save_pretrained("NEW") writes model.safetensors' in error_of(folder)
+
+
+def test_without_a_tokenizer_json_the_line_that_makes_one_is_said(folder: Path):
+    (folder / "tokenizer.json").unlink()
+    assert f'AutoTokenizer.from_pretrained("{folder}").save_pretrained("NEW") writes one' in error_of(folder)
+
+
+# The hub
+
+
+def answer(kind: type[errors.HfHubHTTPError]) -> errors.HfHubHTTPError:
+    response: Any = SimpleNamespace(headers={}, request=None)
+    return kind("403 Client Error.\n\nsomething long", response=response)
+
+
+@pytest.mark.parametrize(("kind", "said"), [
+    (errors.GatedRepoError, "it is gated: its page there says how to get access; then `hf auth login`"),
+    (errors.RepositoryNotFoundError, "there is no such repository, or it is private: `hf auth login`"),
+    (errors.HfHubHTTPError, "403 Client Error."),
+])  # fmt: skip
+def test_what_the_hub_refuses_is_said(monkeypatch: pytest.MonkeyPatch, kind: type[errors.HfHubHTTPError], said: str):
+    def refuse(*_: object) -> str:
+        raise answer(kind)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    assert error_of("some/model") == (
+        f"--model some/model: cannot be had from the Hugging Face hub ({said}); the embedded choice is --model nursery"
+    )
+
+
+def test_a_hub_model_lacks_what_the_hub_says_it_lacks(monkeypatch: pytest.MonkeyPatch):
+    def absent(*_: object) -> str:
+        raise answer(errors.RemoteEntryNotFoundError)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", absent)
+    assert error_of("some/model") == "--model some/model: has no config.json"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda _: ["README.md", "adapter_config.json"])
+    assert "is an adapter of PEFT, no model" in error_of("some/model")
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    inside = tmp_path / "hub" / "models--some--model"  # tests of models have their cache in tmp_path / "hub"
+
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(inside))
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    said = f"{inside} cannot be written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere"
+    assert error_of("some/model") == f"--model some/model: {said}"
+
+
+def test_so_does_one_of_prepared_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "file" / "datasets")
+    for split in ("train", "test"):
+        (tmp_path / "tales").mkdir(exist_ok=True)
+        (tmp_path / "tales" / f"{split}.jsonl").write_text('{"story": "a cat"}\n')
+    with pytest.raises(UserError) as refusal:
+        next(load_texts(str(tmp_path / "tales"), "story")("train"))
+    assert str(refusal.value).startswith(f"--dataset {tmp_path / 'tales'}: {tmp_path / 'file'}")
+    assert str(refusal.value).endswith("HF_HOME=FOLDER puts the cache of Hugging Face elsewhere")
