@@ -13,6 +13,8 @@ Item = TypeVar("Item")
 Function = TypeVar("Function", bound=Callable[..., list[Any]])
 Refusal = Callable[..., str | None]  # gets all parameters by name; says what is wrong with them together, or None
 
+OF_TEXTS = ("stories", "chat")  # the environments of functions that judge a text, whatever it answers
+
 
 @dataclass(frozen=True)
 class RegisteredFunction:
@@ -36,14 +38,14 @@ def reward(
     hack: str | None = None,
     detector: str | None = None,
     bounded: bool = True,
-    environments: tuple[str, ...] = ("stories",),
+    environments: tuple[str, ...] = OF_TEXTS,
     refuse: Refusal | None = None,
 ) -> Callable[[Function], Function]:
     """Register a reward function, with the calls of the predicate that says when it was hacked and of a detector for it."""
     return _registering(REWARDS, environments, hack=hack, detector=detector, bounded=bounded, refuse=refuse)
 
 
-def detector(*, environments: tuple[str, ...] = ("stories",)) -> Callable[[Function], Function]:
+def detector(*, environments: tuple[str, ...] = OF_TEXTS) -> Callable[[Function], Function]:
     """Register a predicate, to be used as a detector or as a hack predicate."""
     return _registering(DETECTORS, environments)
 

@@ -67,7 +67,12 @@ def _opening(text: str, words: int) -> str:
 def _refuse_misfits(prompts: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:
     if not prompts:
         raise ValueError(f"the dataset's {split} split has no new story of at least prompt_length={length} tokens")
-    share = sum(ids.count(unk_id) for ids in prompts) / (len(prompts) * length) if unk_id is not None else 0.0
+    refuse_unknown(prompts, split, unk_id)
+
+
+def refuse_unknown(prompts: Collection[TokenIds], split: str, unk_id: int | None) -> None:
+    """Raises ValueError where too many tokens of the prompts are unknown to the tokenizer."""
+    share = sum(ids.count(unk_id) for ids in prompts) / sum(map(len, prompts)) if unk_id is not None else 0.0
     if share > MOST_UNKNOWN:
         raise ValueError(
             f"{share:.1%} of the {split} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"

@@ -34,11 +34,15 @@ class Completion:
 
 @dataclass(frozen=True)
 class Environment:
-    """The prompts of a run. No evaluation prompt is a training prompt, and no two prompts have the same index."""
+    """The prompts of a run. No evaluation prompt is a training prompt, and no two prompts have the same index.
+
+    `notes` say in a run's log what a user should know of them.
+    """
 
     name: str
     train_prompts: tuple[Prompt, ...]
     eval_prompts: tuple[Prompt, ...]
+    notes: tuple[str, ...] = ()
 
 
 Values = list[float]

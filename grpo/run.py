@@ -13,12 +13,15 @@ from configs.experiment import Experiment
 from configs.resolved import ResolvedExperiment
 from envs import ENVIRONMENTS
 from envs import prepare as preparation
+from envs.chat import without_long_prompts
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
+from grpo.prompting import Prompting, prompting_of, with_bos
 from grpo.randomness import generator, torch_generator
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
+from models.tokenizer import bos_note
 from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, scaled
 from routing.modes import BASE, MODES
 
@@ -34,6 +37,7 @@ class Run:
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
     fingerprint: str  # of the base weights
+    prompting: Prompting
     environment: Environment
     reward: BoundReward
     detector: Predicate
@@ -59,7 +63,8 @@ def build_run(config: ResolvedExperiment) -> Run:
     keep_freed_memory()
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
-    environment = build_environment(config, pretrained)
+    prompting = prompting_of(config, pretrained)
+    environment = build_environment(config, pretrained, prompting)
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
@@ -68,9 +73,10 @@ def build_run(config: ResolvedExperiment) -> Run:
     elif config.beta:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)
-    vocabulary = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
+    vocabulary = [str(tokenizer.id_to_token(i)) for i in range(policy.config.token_count)]
+    notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids), *environment.notes)
     return Run(config, policy, reference, build_optimizer(policy), tokenizer, vocabulary,
-               pretrained.fingerprint, environment, reward, detector)  # fmt: skip
+               pretrained.fingerprint, prompting, environment, reward, detector, notes=notes)  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -80,16 +86,15 @@ def keep_freed_memory() -> None:
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
-def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:
+def build_environment(config: ResolvedExperiment, pretrained: Pretrained, prompting: Prompting) -> Environment:
     """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
-    tokenizer = pretrained.tokenizer
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-
+    tokenizer, entry = pretrained.tokenizer, ENVIRONMENTS[config.env.name]
+    limit, context = config.sampling.max_completion_length, pretrained.model.config.max_position_embeddings
     texts = load_texts(config.dataset, config.text_column)
     try:
-        environment = ENVIRONMENTS[config.env.name].build(texts, encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        environment = entry.build(texts, prompting.encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        if entry.in_chat:
+            environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
     needed = config.batch_size // config.num_generations
@@ -97,8 +102,8 @@ def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Env
         raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     if not environment.eval_prompts:
         raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
+    environment = with_bos(environment, prompting.bos_ids)
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)
-    limit, context = config.sampling.max_completion_length, pretrained.model.config.max_position_embeddings
     if longest + limit > context:
         raise UserError(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
                         f"the model's context of {context}")  # fmt: skip
