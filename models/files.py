@@ -21,6 +21,13 @@ class ModelFiles:
     name: str
     source: Path | str
 
+    @property
+    def is_cached(self) -> bool:
+        """On the hub, which is not to be asked."""
+        from huggingface_hub import is_offline_mode
+
+        return isinstance(self.source, str) and is_offline_mode()
+
     def find(self, file: str) -> Path | None:
         """None where the model has no such file. Raises UserError where the hub does not answer."""
         if isinstance(self.source, str):
@@ -75,16 +82,16 @@ def missing(files: ModelFiles, file: str) -> str:
     if file == TOKENIZER:
         saving = f'transformers.AutoTokenizer.from_pretrained("{name}").save_pretrained("NEW")'
         return f"has no {TOKENIZER}; where transformers knows its tokenizer, {saving} writes one"
-    return f"has no {file}"
+    return f"has no {file}" + (" in the local cache, which is all there is offline" if files.is_cached else "")
 
 
 def names(files: ModelFiles) -> set[str]:
     """Of the files there are; on the hub, those it lists now."""
     if isinstance(files.source, Path):
         return {path.name for path in files.source.iterdir()}
-    from huggingface_hub import is_offline_mode, list_repo_files
+    from huggingface_hub import list_repo_files
 
     try:
-        return set() if is_offline_mode() else set(list_repo_files(files.source))
+        return set() if files.is_cached else set(list_repo_files(files.source))
     except OSError as error:
         raise hub_error("--model", files.source, error) from error

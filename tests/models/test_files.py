@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import errors
 
 from configs.errors import UserError
+from models.loading import load_pretrained
 from models.texts import load_texts
 from tests.models.folders import error_of
 
@@ -91,3 +92,17 @@ def test_so_does_one_of_prepared_datasets(monkeypatch: pytest.MonkeyPatch, tmp_p
         next(load_texts(str(tmp_path / "tales"), "story")("train"))
     assert str(refusal.value).startswith(f"--dataset {tmp_path / 'tales'}: {tmp_path / 'file'}")
     assert str(refusal.value).endswith("HF_HOME=FOLDER puts the cache of Hugging Face elsewhere")
+
+
+def test_offline_a_cached_model_is_what_is_cached_of_it(folder: Path, tmp_path: Path):
+    """Without generation_config.json, which the hub could be asked for only online."""
+    cached = tmp_path / "hub" / "models--some--model"
+    (cached / "snapshots").mkdir(parents=True)
+    folder.rename(cached / "snapshots" / "0123")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0123")
+    assert load_pretrained("some/model").source == "some/model"
+    (cached / "snapshots" / "0123" / "model.safetensors").unlink()
+    assert (
+        error_of("some/model") == "--model some/model: has no model.safetensors in the local cache, which is all there is offline"
+    )
