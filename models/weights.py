@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.files import INDEX, WEIGHTS, ModelFiles
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 BUFFERS = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # which old files hold; they follow from the config
 FEW = 3  # of the names that an error lists
@@ -48,8 +48,8 @@ def weight_files(files: ModelFiles) -> list[Path]:
 
 
 def dtypes_note(weights: Mapping[str, Tensor]) -> list[str]:
-    narrow = sorted({dtype_name(tensor.dtype) for tensor in weights.values() if tensor.dtype != torch.float32})
-    return [f"the model's weights are stored as {' and '.join(narrow)}; all is computed in float32"] if narrow else []
+    others = sorted({dtype_name(tensor.dtype) for tensor in weights.values() if tensor.dtype != torch.float32})
+    return [f"the model's weights are stored as {' and '.join(others)}; all is computed in float32"] if others else []
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -14,7 +14,7 @@ from tests.models.folders import IDS, error_of, logits_of, rewrite_config, rewri
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_weights_of_fewer_bits_are_read_into_float32_and_said(folder: Path, dtype: torch.dtype):
     rewrite_weights(folder, lambda weights: {name: tensor.to(dtype) for name, tensor in weights.items()})
     loaded = load_pretrained(str(folder))
@@ -32,7 +32,7 @@ def test_of_float32_weights_there_is_nothing_to_say(folder: Path):
 def test_quantized_weights_are_refused_by_name(folder: Path):
     name = "model.layers.0.mlp.up_proj.weight"
     rewrite_weights(folder, lambda weights: weights | {name: weights[name].to(torch.int8)})
-    assert error_of(folder).endswith(f"{name} is stored as int8; accepted are weights as float32, bfloat16, float16")
+    assert error_of(folder).endswith(f"{name} is stored as int8; accepted are weights as float32, bfloat16, float16, float64")
 
 
 # The head
