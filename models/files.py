@@ -46,7 +46,7 @@ class ModelFiles:
         """The object in a file, empty where there is no such file, config.json apart. Raises UserError for anything else."""
         path = self.need(file) if file == CONFIG else self.find(file)
         try:
-            content = {} if path is None else json.loads(path.read_text())
+            content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise self.error(f"{file} cannot be read: {error}") from error
         if not isinstance(content, dict):
