@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from configs.errors import UserError
@@ -68,14 +69,14 @@ def model_files(name: str) -> ModelFiles:
 
 
 def missing(files: ModelFiles, file: str) -> str:
-    name, there = files.name, names(files)
+    name, there, export = files.name, names(files), f"uv run evaluate.py export --model_path {quote(files.name)}"
     if file == CONFIG and "adapter.json" in there:
-        return f"is the checkpoint of adapters, no model; uv run evaluate.py export --model_path {name} --out NEW makes one of it"
+        return f"is the checkpoint of adapters, no model; {export} --out NEW makes one of it"
     if file == CONFIG and "adapter_config.json" in there:
         merge = f'PeftModel.from_pretrained(BASE, "{name}").merge_and_unload().save_pretrained("NEW")'
         return f"is an adapter of PEFT, no model; {merge}, with the tokenizer beside it, makes one of it"
     if file == CONFIG and isinstance(files.source, Path) and is_run(files.source):
-        return f"is a run, no model; uv run evaluate.py export --model_path {name}/checkpoint-STEP --out NEW makes one of it"
+        return f"is a run, no model; {export}/checkpoint-STEP --out NEW makes one of it"
     if file == WEIGHTS and there.intersection(PICKLED):
         saving = f'transformers.AutoModelForCausalLM.from_pretrained("{name}").save_pretrained("NEW")'
         return f"has its weights as pytorch_model.bin, which can run code; {saving} writes {WEIGHTS}"

@@ -42,12 +42,15 @@ def hub_error(option: str, name: str, error: BaseException) -> UserError:
 
 
 def reason_of(error: BaseException) -> str:
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub import is_offline_mode
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
         return "it is gated: its page there says how to get access; then `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return "there is no such repository, or it is private: `hf auth login`"
+    if isinstance(error, LocalEntryNotFoundError):
+        return f"{'HF_HUB_OFFLINE is set' if is_offline_mode() else 'there is no connection'}, and the local cache has not got it"
     return " ".join(str(error).strip().split("\n")[0].split())
 
 
@@ -57,7 +60,9 @@ def cache_error(option: str, name: str, error: BaseException) -> UserError | Non
     path = next((path for path in failed if any(is_within(path, cache) for cache in cache_folders())), None)
     if path is None:
         return None
-    return UserError(f"{option} {name}: {path} cannot be written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere")
+    return UserError(
+        f"{option} {name}: {path} cannot be read and written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere"
+    )
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

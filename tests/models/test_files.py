@@ -26,6 +26,12 @@ def test_a_folder_that_is_no_model_is_told_what_it_is(tmp_path: Path, file: str,
     assert said.format(tmp_path) in error_of(tmp_path)
 
 
+def test_a_command_is_quoted_for_the_shell(tmp_path: Path):
+    (tmp_path / "a run").mkdir()
+    (tmp_path / "a run" / "config.yaml").touch()
+    assert f"--model_path '{tmp_path}/a run'/checkpoint-STEP" in error_of(tmp_path / "a run")
+
+
 @pytest.mark.parametrize("pickled", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
 def test_pickled_weights_alone_are_refused_with_the_line_that_converts_them(folder: Path, pickled: str):
     (folder / "model.safetensors").rename(folder / pickled)
@@ -79,7 +85,7 @@ def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(monkeyp
         raise PermissionError(13, "Permission denied", str(inside))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
-    said = f"{inside} cannot be written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere"
+    said = f"{inside} cannot be read and written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere"
     assert error_of("some/model") == f"--model some/model: {said}"
 
 
@@ -93,6 +99,16 @@ def test_so_does_one_of_prepared_datasets(monkeypatch: pytest.MonkeyPatch, tmp_p
         next(load_texts(str(tmp_path / "tales"), "story")("train"))
     assert str(refusal.value).startswith(f"--dataset {tmp_path / 'tales'}: {tmp_path / 'file'}")
     assert str(refusal.value).endswith("HF_HOME=FOLDER puts the cache of Hugging Face elsewhere")
+
+
+@pytest.mark.parametrize(("offline", "why"), [(True, "HF_HUB_OFFLINE is set"), (False, "there is no connection")])
+def test_a_hub_that_cannot_be_asked_is_told_from_one_that_is_not_to_be(monkeypatch: pytest.MonkeyPatch, offline: bool, why: str):
+    def unanswered(*_: object) -> str:
+        raise errors.LocalEntryNotFoundError("something long")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unanswered)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    assert f"({why}, and the local cache has not got it)" in error_of("some/model")
 
 
 def test_offline_a_cached_model_is_what_is_cached_of_it(folder: Path, tmp_path: Path):
