@@ -112,12 +112,9 @@ def build_llama(files: ModelFiles, config: LlamaConfig, weights: dict[str, Tenso
 
 
 def untied_note(described: LlamaConfig, config: LlamaConfig) -> list[str]:
-    untied = described.tie_word_embeddings and not config.tie_word_embeddings
-    return (
-        [f"{HEAD} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]
-        if untied
-        else []
-    )
+    if described.tie_word_embeddings == config.tie_word_embeddings:
+        return []
+    return [f"{HEAD} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]
 
 
 def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
