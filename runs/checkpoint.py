@@ -19,7 +19,7 @@ from torch import Tensor
 from configs.naming import config_hash
 from grpo.adamw import MOMENTS
 from grpo.run import Run, trained_groups
-from models.loading import save_pretrained
+from models.saving import save_pretrained
 from records import files
 from records.folder import RunFolder, write_json
 from routing.spec import AdapterSpec, spec_from_dict

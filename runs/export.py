@@ -11,7 +11,7 @@ from torch import Tensor
 from configs.errors import UserError
 from grpo.run import Run
 from models.llama import Llama
-from models.loading import save_pretrained
+from models.saving import save_pretrained
 from records.folder import write_json
 from routing.adapters import adapter_parameters, merge_adapters
 from routing.modes import BASE, MODES

@@ -16,8 +16,9 @@ from grpo.randomness import SampleKeys
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from models.llama import Llama
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
 from models.nursery import generator
+from models.saving import save_pretrained
 from records.rows import read_rows
 from routing.adapters import adapter_parameters
 from runs.evaluation import evaluate_modes
