@@ -23,9 +23,9 @@ from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, sc
 from routing.modes import BASE, MODES
 
 
-@dataclass
-class Run:
-    """`policy`, `optimizer` and `step` change; the rest is what the run was built from."""
+@dataclass(kw_only=True)
+class Learner:
+    """What a checkpoint restores, without prompts and rewards: `policy`, `optimizer` and `step` change."""
 
     config: ResolvedExperiment
     policy: Llama
@@ -33,16 +33,23 @@ class Run:
     optimizer: AdamW
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
+    base_model: str  # where the base is read from: `config.model`, unless it has moved since
     fingerprint: str  # of the base weights
-    environment: Environment
-    reward: BoundReward
-    detector: Predicate
     step: int = 0
     notes: tuple[str, ...] = ()  # what a user should know of how it was built, said before the first step
 
     @property
     def device(self) -> torch.device:
         return self.policy.head.device
+
+
+@dataclass(kw_only=True)
+class Run(Learner):
+    """A learner with what it learns from, which does not change."""
+
+    environment: Environment
+    reward: BoundReward
+    detector: Predicate
 
     @property
     def group_size(self) -> int:
@@ -56,10 +63,15 @@ def prepare(experiment: Experiment) -> ResolvedExperiment:
 
 def build_run(config: ResolvedExperiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
-    keep_freed_memory()
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
+    return Run(**vars(build_learner(config, pretrained)), environment=environment, reward=reward, detector=detector)
+
+
+def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner:
+    """At step 0, around the base that `config.model` names; takes its weights for the policy's."""
+    keep_freed_memory()
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
@@ -69,8 +81,8 @@ def build_run(config: ResolvedExperiment) -> Run:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
-    return Run(config, policy, reference, build_optimizer(policy), tokenizer, vocabulary,
-               pretrained.fingerprint, environment, reward, detector)  # fmt: skip
+    return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
+                   vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint)  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -121,13 +133,13 @@ def build_optimizer(policy: Llama) -> AdamW:
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 
-def has_base(run: Run) -> bool:
+def has_base(run: Learner) -> bool:
     """Whether the weights before training are at hand."""
     return run.config.adapter is not None or run.reference is not None
 
 
 @contextmanager
-def reference_model(run: Run) -> Iterator[Llama]:
+def reference_model(run: Learner) -> Iterator[Llama]:
     """The model before training: the policy with its adapters off, or the frozen copy."""
     if run.config.adapter is None:
         assert run.reference is not None, "full fine-tuning with beta 0 keeps no reference"
