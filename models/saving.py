@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from models.hub import NURSERY, hub_error, silence_retries
+from configs.errors import UserError
+from models.hub import NURSERY, silence_retries
 from models.llama import Llama
 from models.loading import model_files
 
@@ -78,12 +79,13 @@ def hub_file(name: str, file: str) -> Path | None:
     silence_retries()
     try:
         return Path(hf_hub_download(name, file))
-    except LocalEntryNotFoundError as error:  # an EntryNotFoundError, too: neither at hand nor to be asked for
-        raise hub_error("--model", name, error) from error
-    except EntryNotFoundError:
-        return None
-    except OSError as error:
-        raise hub_error("--model", name, error) from error
+    except (OSError, EntryNotFoundError) as error:
+        # The local one is both: the file is not at hand, and the hub could not be asked.
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            return None
+        reason = " ".join(str(error).strip().split("\n")[0].split())
+        raise UserError(f"--base_model {name}: the Hugging Face hub does not say whether it has {file} ({reason}); "
+                        f"of a copy, as `hf download {name}` makes one, take its folder") from error  # fmt: skip
 
 
 def save_weights(model: Llama, folder: Path) -> None:
@@ -110,8 +112,8 @@ def prepare_for_prompts(tokenizer: Tokenizer, bos: str | None) -> list[str]:
         front = f"{bos} " if bos else ""
         special = [(bos, tokenizer.token_to_id(bos))] if bos else []
         tokenizer.post_processor = TemplateProcessing(f"{front}$A", f"{front}$A $B:1", special)
-        changes.append(f"`{TOKENIZER}`: makes `{after}` of `{PROBE}`, where the base's makes `{before}`; prompts in training "
-                       "began and ended so.")  # fmt: skip
+        changes.append(f"`{TOKENIZER}`: makes `{after}` of `{PROBE}`, as of prompts in training, where the base's makes "
+                       f"`{before}`.")  # fmt: skip
     return changes
 
 

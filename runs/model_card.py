@@ -49,7 +49,8 @@ def model_card(
         "max_steps": config.max_steps, "limit": config.sampling.max_completion_length, "temperature": config.sampling.temperature,
         "base": base_text(config, hub, learner.fingerprint),
         "named_base": f"`{hub['model']}`, the hub's" if "model" in hub else "empty: the base is this folder's, and nowhere else",
-        "evaluated": evaluated, "figures": figures_table(figures), "settings": settings_text(config), "differences": differences,
+        "evaluated": evaluated, "figures": figures_table(figures), "settings": settings_text(config),
+        "differences": [weights_text(learner, mode, form), *differences],
     }  # fmt: skip
     looks = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), **looks)
@@ -91,6 +92,15 @@ def base_text(config: ResolvedExperiment, hub: Mapping[str, str], fingerprint: s
     if "model" in hub:
         where = f"[{hub['model']}](https://huggingface.co/{hub['model']})"
     return f"{where} (fingerprint of its weights `{fingerprint[:16]}`)"
+
+
+def weights_text(learner: Learner, mode: str, form: str) -> str:
+    whose = f"those of the mode `{mode}`" if form == "hf" else "`base/` has the base model's"
+    dtype = learner.config.model_dtype
+    rounded = "" if dtype == "float32" else f"; the matrices under the adapters were rounded to {dtype} before training"
+    padding = learner.policy.config.padding_rows
+    unsampled = f". Training never sampled the last {padding} rows of the embedding, which are no tokens" if padding else ""
+    return f"Weights: {whose}, in float32{rounded}{unsampled}."
 
 
 def figures_at(checkpoint: Path, step: int) -> tuple[str, dict[str, dict[str, Any]]]:
