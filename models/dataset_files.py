@@ -38,7 +38,11 @@ def local_rows(folder: Path, split: str, column: str) -> Rows:
 
     Raises UserError for a split that is not there or not clear, and for what cannot be read, with its file and line.
     """
-    for file in split_files(folder, split):
+    try:
+        files = split_files(folder, split)
+    except OSError as error:
+        raise UserError(f"--dataset {folder}: cannot be read: {error.strerror}") from error
+    for file in files:
         read = read_arrow if file.suffix == ".arrow" else FORMATS[format_of(file)]
         try:
             with opened(file) as stream:
