@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer
@@ -16,6 +17,7 @@ from envs import prepare as preparation
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
 from grpo.randomness import generator, torch_generator
+from models.encoding import encode
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
@@ -94,14 +96,12 @@ def keep_freed_memory() -> None:
 
 def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:
     """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
-    tokenizer = pretrained.tokenizer
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-
-    texts = load_texts(config.dataset, config.text_column)
+    tokenizer, texts = pretrained.tokenizer, load_texts(config.dataset, config.text_column)
+    splits = {"train": "train", "eval": config.eval_split}
     try:
-        environment = ENVIRONMENTS[config.env.name].build(texts, encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        environment = ENVIRONMENTS[config.env.name].build(
+            lambda use: texts(splits[use]), partial(encode, tokenizer), tokenizer.decode, unknown_id(tokenizer), config.env
+        )
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
     needed = config.batch_size // config.num_generations
