@@ -21,6 +21,10 @@ class Prompt:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+# How the strings of a vocabulary write text: `##ing`; `Ġthe` and `Ã©`, a character for each byte; `▁the` and `<0x0A>`.
+VocabularyKind = Literal["wordpiece", "byte_level", "sentencepiece"]
+
+
 @dataclass(frozen=True)
 class Completion:
     """What the policy wrote after a prompt. `token_ids` and `tokens` (their vocabulary strings) leave EOS out."""
@@ -30,6 +34,7 @@ class Completion:
     tokens: tuple[str, ...]
     prompt: Prompt
     finished: bool  # it ended with EOS, within the length limit
+    vocabulary: VocabularyKind = "wordpiece"  # of `tokens`
 
 
 @dataclass(frozen=True)

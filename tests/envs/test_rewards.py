@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from envs.binding import bind_reward
 from envs.combination import Combination, Component
 from envs.registry import REWARDS, RegisteredFunction, reward, rewards_of
-from envs.rewards import sentence_lengths
 from envs.scoring import audit, score
 from envs.types import ContractViolation, Values
 
@@ -53,19 +52,6 @@ HAPPY = " happy happy happy"
 )
 def test_by_hand(written, spec: str, text: str, expected: float):
     assert value(spec, written(text)) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "lengths"),
-    [
-        (("a", "b", ".", "c", "Ġ?", "▁!", "d"), [2, 1]),  # a leading space marker does not hide a delimiter
-        (("a", "..", "b", "##.", "."), [4]),  # only the exact tokens end a sentence
-        (("Ġ", "a", "."), [2]),  # a marker alone is a token
-        ((".", "."), []),
-    ],
-)
-def test_sentences_end_at_the_tokenizers_own_delimiters(tokens: tuple[str, ...], lengths: list[int]):
-    assert sentence_lengths(tokens) == lengths
 
 
 @pytest.mark.parametrize(
