@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from configs.errors import RunFailure
+
 FIRST_EVAL_INDEX = 1_000_000_000  # of evaluation prompts, so that none shares its draws with a training prompt
 
 
@@ -90,5 +92,5 @@ class Audit:
     hacked: list[bool] | None
 
 
-class ContractViolation(Exception):
-    """A reward or predicate broke its contract: wrong length, no number or no bool, NaN, or out of range."""
+class ContractViolation(RunFailure):
+    """A reward or predicate broke its contract: it raised, or gave a wrong length, no number or no bool, NaN, or out of range."""

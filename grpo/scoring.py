@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from envs.scoring import audit, combined_rewards, score
-from envs.types import Audit, Completion, Prompt, Scores, VocabularyKind
+from envs.types import Audit, Completion, ContractViolation, Prompt, Scores, VocabularyKind
 from grpo.advantages import penalized_rewards
 from grpo.rollout import Rollout
 from grpo.run import Run
@@ -36,8 +36,14 @@ def vocabulary_kind(tokenizer: Tokenizer) -> VocabularyKind:
 
 
 def score_completions(run: Run, completions: list[Completion], eligible: list[bool] | None = None) -> tuple[Scores, Audit]:
-    """What training sees, and the truth that it must not see. Without `eligible` every sample earns all components."""
-    return score(run.reward, run.detector, completions, eligible), audit(run.reward, completions)
+    """What training sees, and the truth that it must not see. Without `eligible` every sample earns all components.
+
+    Raises ContractViolation with the step for what the reward, the detector or the hack predicate does wrong.
+    """
+    try:
+        return score(run.reward, run.detector, completions, eligible), audit(run.reward, completions)
+    except ContractViolation as error:
+        raise ContractViolation(f"step {run.step}: {error}") from error
 
 
 def rewards_tensor(scores: Scores, device: torch.device) -> Float[Tensor, " n"]:

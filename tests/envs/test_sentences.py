@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from envs.sentences import sentence_lengths, token_texts
+from envs.sentences import BYTES, sentence_lengths, token_texts
 from envs.types import VocabularyKind
 from models.nursery import generator
 
@@ -72,6 +72,10 @@ def test_sentences_are_those_of_the_text(kind: VocabularyKind, make):
     assert ["".join(token_texts(row, kind)).lstrip() for row in rows] == [
         tokenizer.decode(each.ids, skip_special_tokens=False).lstrip() for each in encodings
     ]
+
+
+def test_bytes_are_written_with_their_characters():
+    assert {*BYTES} == {*pre_tokenizers.ByteLevel.alphabet()} and sorted(BYTES.values()) == [*range(256)]
 
 
 def test_marks_and_bytes_came_joined_and_apart():
