@@ -63,6 +63,7 @@ class BoundComponent:
     scale: float
     function: RewardFunction
     bounded: bool
+    fingerprint: Callable[[], str] | None = None  # of what its values depend on beside its code
 
 
 @dataclass(frozen=True)
