@@ -171,9 +171,11 @@ def check_made_of(run: Run, run_folder: Path, but: Collection[str]) -> None:
 def made_of(run: Run) -> dict[str, Any]:
     """What the run's numbers depend on beside its settings."""
     environment = run.environment
+    rewards = {part.name: part.fingerprint() for part in run.reward.components if part.fingerprint}
     return {
         "config_hash": config_hash(run.config),
         "components": {component.name: component.role for component in run.reward.components},
+        **({"reward_fingerprints": rewards} if rewards else {}),
         "base_fingerprint": run.fingerprint,
         "train_prompts": len(environment.train_prompts),
         "train_prompts_fingerprint": prompts_fingerprint(environment.train_prompts),

@@ -1,6 +1,7 @@
 """`train(Experiment(...))`: one run from its settings to its record, in a script, a notebook or `launch.py`."""
 
 import shlex
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
     except BaseException as error:
         state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
         folder.status(state, run.step, error=cause)
+        if state == FAILED:
+            folder.log(traceback.format_exc())
         folder.log(f"{state} at step {run.step}: {cause}")
         raise
     finally:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import launch
 import runs.trainer
+from envs.registry import REWARDS
+from envs.types import FIRST_EVAL_INDEX, Completion
 from grpo.run import Run
 from records.rows import read_rows
 from runs.preflight import PreflightFailure
@@ -290,6 +294,22 @@ def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
     assert launch.main(tiny_words()) == 1
     assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
     assert not (tmp_path / "output").exists()
+
+
+def test_a_reward_that_raises_stops_the_run_in_one_line_and_leaves_its_traceback_in_the_log(
+    tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def raises_later(completions: list[Completion]) -> list[float]:
+        if completions[0].prompt.index < FIRST_EVAL_INDEX:
+            raise KeyError("tone")
+        return [0.5] * len(completions)
+
+    monkeypatch.setitem(REWARDS, "happy_exp", replace(REWARDS["happy_exp"], function=raises_later))
+    assert launch.main(tiny_words("--reward=happy_exp", "--max_steps=2")) == 1
+    *_, said = capsys.readouterr().err.splitlines()
+    assert re.fullmatch("error: step 0: reward happy_exp raised KeyError: 'tone' at index 0; prompt '.+'", said)
+    log = (only_run(tmp_path / "output") / "train.log").read_text()
+    assert 'raise KeyError("tone")' in log and log.splitlines()[-1] == f"failed at step 0: ContractViolation: {said[7:]}"
 
 
 def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):
