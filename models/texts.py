@@ -38,9 +38,14 @@ def nursery_texts(split: str) -> Iterator[str]:
 
 
 def rows_of(dataset: str, split: str, column: str) -> Rows:
-    if Path(dataset).is_dir():
-        return local_rows(Path(dataset), split, column)
-    if Path(dataset).is_file():
+    folder = Path(dataset)
+    try:
+        is_folder, is_file = folder.is_dir(), folder.is_file()
+    except OSError as error:
+        raise UserError(f"--dataset {dataset}: cannot be read: {error.strerror}") from error
+    if is_folder:
+        return local_rows(folder, split, column)
+    if is_file:
         raise UserError(f"--dataset {dataset}: is a file; accepted is the folder of train* and test* files")
     if not HUB_ID.fullmatch(dataset):
         raise UserError(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")

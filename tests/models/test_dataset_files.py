@@ -144,7 +144,7 @@ UNCLEAR = {
     ("train-0.jsonl", "train-1.jsonl.zst"): "train-1.jsonl.zst is not of .jsonl, .json, .csv, .txt",
     ("train/state.json",): "train/state.json: cannot be read: not what save_to_disk writes",
     ("validation.jsonl", "test_easy-0.csv"): "holds no train split; it has the splits test_easy, validation",
-    ("README.md",): "holds no train split; it has no splits",
+    ("README.md", "dataset_info.json", "trainer.py"): "holds no train split; it has no splits",
 }
 
 

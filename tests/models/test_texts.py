@@ -50,6 +50,10 @@ def test_a_file_is_no_dataset(stories):
     assert text_error_of(file) == f"--dataset {file}: is a file; accepted is the folder of train* and test* files"
 
 
+def test_a_name_that_no_file_can_have_is_one_line():
+    assert text_error_of("x" * 300) == f"--dataset {'x' * 300}: cannot be read: File name too long"
+
+
 def test_a_hub_dataset_that_cannot_be_reached_names_the_embedded_choice():
     message = text_error_of("nobody/no-such-stories")
     assert message.startswith("--dataset nobody/no-such-stories: cannot be had from the Hugging Face hub")
