@@ -6,37 +6,35 @@ from itertools import islice
 
 from configs.experiment import EnvironmentSettings
 from envs.stories import CHUNK, TokenIds, refuse_unknown
-from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
+from envs.types import FIRST_EVAL_INDEX, Encode, Environment, Prompt
 
 
 def build_chat(
     texts: Callable[[str], Iterable[str]],
-    encode: Callable[[list[str]], list[list[int]]],
+    encode: Encode,
     decode: Callable[[list[int]], str],  # noqa: ARG001 -- a prompt's text is the question alone
     unk_id: int | None,
     settings: EnvironmentSettings,
 ) -> Environment:
-    """A prompt for each new question of `texts("train")`, and of `texts("test")` for evaluation, in their order.
+    """A prompt for each new question of `texts("train")`, and of `texts("eval")` for evaluation, in their order.
 
-    `encode` puts a question into the chat template. Raises ValueError where a split has none, and where more than 1 % of
-    its prompt tokens are unknown to the tokenizer.
+    `encode` puts a question into the chat template. Raises ValueError where either has none, and where more than 1 % of its
+    prompt tokens are unknown to the tokenizer.
     """
 
-    def prompts(split: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
-        questions = dict(islice(_questions(texts(split), encode, excluded), most))
+    def prompts(use: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
+        questions = dict(islice(_questions(texts(use), encode, excluded), most))
         if not questions:
-            raise ValueError(f"the dataset's {split} split has no new question")
-        refuse_unknown(questions, split, unk_id)
+            raise ValueError(f"no new question for {use} prompts")
+        refuse_unknown(questions, use, unk_id)
         return {ids: Prompt(index, text, ids) for index, (ids, text) in enumerate(questions.items(), first_index)}
 
     train = prompts("train", settings.num_prompts, (), 0)
-    evaluation = prompts("test", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
+    evaluation = prompts("eval", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
     return Environment("chat", tuple(train.values()), tuple(evaluation.values()))
 
 
-def _questions(
-    texts: Iterable[str], encode: Callable[[list[str]], list[list[int]]], excluded: Collection[TokenIds]
-) -> Iterator[tuple[TokenIds, str]]:
+def _questions(texts: Iterable[str], encode: Encode, excluded: Collection[TokenIds]) -> Iterator[tuple[TokenIds, str]]:
     """Those seen before or excluded left out."""
     seen, remaining = set(excluded), iter(texts)
     while chunk := list(islice(remaining, CHUNK)):

@@ -1,12 +1,13 @@
 """How a text becomes a prompt: encoded by itself, behind BOS where the model wants it, or put into its chat template."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from configs.resolved import ResolvedExperiment
 from envs import ENVIRONMENTS
-from envs.types import Environment
+from envs.types import Encode, Environment
 from models.chat import chat_encoder
+from models.encoding import encode
 from models.loading import Pretrained
 
 
@@ -14,7 +15,7 @@ from models.loading import Pretrained
 class Prompting:
     """`encode` is what an environment is built with; `bos_ids` stand before what it gives."""
 
-    encode: Callable[[list[str]], list[list[int]]]
+    encode: Encode
     bos_ids: tuple[int, ...] = ()
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -25,12 +26,7 @@ def prompting_of(config: ResolvedExperiment, pretrained: Pretrained) -> Promptin
     """Raises UserError where the model lacks the BOS or the chat template that the settings want."""
     if ENVIRONMENTS[config.env.name].in_chat:
         return Prompting(chat_encoder(pretrained))
-    tokenizer = pretrained.tokenizer
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-
-    return Prompting(encode, pretrained.bos.ids(config.env.bos))
+    return Prompting(partial(encode, pretrained.tokenizer), pretrained.bos.ids(config.env.bos))
 
 
 def with_bos(environment: Environment, bos_ids: tuple[int, ...]) -> Environment:

@@ -26,9 +26,9 @@ from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, sc
 from routing.modes import BASE, MODES
 
 
-@dataclass
-class Run:
-    """`policy`, `optimizer` and `step` change; the rest is what the run was built from."""
+@dataclass(kw_only=True)
+class Learner:
+    """What a checkpoint restores, without prompts and rewards: `policy`, `optimizer` and `step` change."""
 
     config: ResolvedExperiment
     policy: Llama
@@ -36,17 +36,24 @@ class Run:
     optimizer: AdamW
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
+    base_model: str  # where the base is read from: `config.model`, unless it has moved since
     fingerprint: str  # of the base weights
     prompting: Prompting
-    environment: Environment
-    reward: BoundReward
-    detector: Predicate
     step: int = 0
     notes: tuple[str, ...] = ()  # what a user should know of how it was built, said before the first step
 
     @property
     def device(self) -> torch.device:
         return self.policy.head.device
+
+
+@dataclass(kw_only=True)
+class Run(Learner):
+    """A learner with what it learns from, which does not change."""
+
+    environment: Environment
+    reward: BoundReward
+    detector: Predicate
 
     @property
     def group_size(self) -> int:
@@ -60,11 +67,19 @@ def prepare(experiment: Experiment) -> ResolvedExperiment:
 
 def build_run(config: ResolvedExperiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
-    keep_freed_memory()
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
+    learner = build_learner(config, pretrained)
+    environment = build_environment(config, learner)
+    run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
+    run.notes += environment.notes
+    return run
+
+
+def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner:
+    """At step 0, around the base that `config.model` names; takes its weights for the policy's. Raises UserError."""
+    keep_freed_memory()
     prompting = prompting_of(config, pretrained)
-    environment = build_environment(config, pretrained, prompting)
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
@@ -74,9 +89,10 @@ def build_run(config: ResolvedExperiment) -> Run:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(policy.config.token_count)]
-    notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids), *environment.notes)
-    return Run(config, policy, reference, build_optimizer(policy), tokenizer, vocabulary,
-               pretrained.fingerprint, prompting, environment, reward, detector, notes=notes)  # fmt: skip
+    notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids))
+    return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
+                   vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint, prompting=prompting,
+                   notes=notes)  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -86,13 +102,14 @@ def keep_freed_memory() -> None:
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
-def build_environment(config: ResolvedExperiment, pretrained: Pretrained, prompting: Prompting) -> Environment:
+def build_environment(config: ResolvedExperiment, learner: Learner) -> Environment:
     """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
-    tokenizer, entry = pretrained.tokenizer, ENVIRONMENTS[config.env.name]
-    limit, context = config.sampling.max_completion_length, pretrained.model.config.max_position_embeddings
+    entry, tokenizer, splits = ENVIRONMENTS[config.env.name], learner.tokenizer, {"train": "train", "eval": config.eval_split}
+    limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
     texts = load_texts(config.dataset, config.text_column)
     try:
-        environment = entry.build(texts, prompting.encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        environment = entry.build(lambda use: texts(splits[use]), learner.prompting.encode, tokenizer.decode,
+                                  unknown_id(tokenizer), config.env)  # fmt: skip
         if entry.in_chat:
             environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
@@ -102,7 +119,7 @@ def build_environment(config: ResolvedExperiment, pretrained: Pretrained, prompt
         raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     if not environment.eval_prompts:
         raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
-    environment = with_bos(environment, prompting.bos_ids)
+    environment = with_bos(environment, learner.prompting.bos_ids)
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)
     if longest + limit > context:
         raise UserError(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
@@ -126,13 +143,13 @@ def build_optimizer(policy: Llama) -> AdamW:
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 
-def has_base(run: Run) -> bool:
+def has_base(run: Learner) -> bool:
     """Whether the weights before training are at hand."""
     return run.config.adapter is not None or run.reference is not None
 
 
 @contextmanager
-def reference_model(run: Run) -> Iterator[Llama]:
+def reference_model(run: Learner) -> Iterator[Llama]:
     """The model before training: the policy with its adapters off, or the frozen copy."""
     if run.config.adapter is None:
         assert run.reference is not None, "full fine-tuning with beta 0 keeps no reference"

@@ -6,7 +6,7 @@ from configs.errors import UserError
 from models.loading import Pretrained
 
 
-def chat_encoder(pretrained: Pretrained) -> Callable[[list[str]], list[list[int]]]:
+def chat_encoder(pretrained: Pretrained) -> Callable[..., list[list[int]]]:
     """The ids of each text as the first message of a conversation, with the beginning of the reply behind it.
 
     All special tokens, BOS too, are the template's. Raises UserError where the model has no template, and, once it is used,
@@ -23,7 +23,7 @@ def chat_encoder(pretrained: Pretrained) -> Callable[[list[str]], list[list[int]
     if not tokenizer.chat_template:
         raise UserError(f"{refusal} has no chat template; --env.name stories is for models without")
 
-    def encode(texts: list[str]) -> list[list[int]]:
+    def encode(texts: list[str], most: int | None = None) -> list[list[int]]:
         messages = [[{"role": "user", "content": text}] for text in texts]
         try:
             rows = [tokenizer.apply_chat_template(each, add_generation_prompt=True)["input_ids"] for each in messages]
@@ -32,6 +32,6 @@ def chat_encoder(pretrained: Pretrained) -> Callable[[list[str]], list[list[int]
         largest = max((each for ids in rows for each in ids), default=0)
         if largest >= pretrained.model.config.token_count:
             raise UserError(f"{refusal}: its chat template makes token {largest}, which tokenizer.json has not")
-        return rows
+        return [ids[:most] for ids in rows]
 
     return encode

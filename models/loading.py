@@ -3,13 +3,10 @@
 Nothing falls back on anything: what cannot be had is a UserError that names it.
 """
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -115,14 +112,3 @@ def untied_note(described: LlamaConfig, config: LlamaConfig) -> list[str]:
     if described.tie_word_embeddings == config.tie_word_embeddings:
         return []
     return [f"{HEAD} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]
-
-
-def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
-    """A folder that `AutoModelForCausalLM.from_pretrained` and `load_pretrained` read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(model.config.to_hf(), indent=2) + "\n")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tokenizer.id_to_token(model.config.eos_token_ids[0])}
-    (folder / "tokenizer_config.json").write_text(json.dumps(special, indent=2) + "\n")

@@ -55,13 +55,18 @@ def count_tokens(files: ModelFiles, tokenizer: Tokenizer, rows: int) -> int:
 
 
 def bos_of(tokenizer: Tokenizer, tokenizer_config: dict[str, Any], config: dict[str, Any]) -> Bos:
-    """Of what tokenizer_config.json and config.json hold. What follows the text, such as EOS, is never part of it."""
-    encoding = tokenizer.encode("a", add_special_tokens=True)
-    before = takewhile(lambda pair: pair[1], zip(encoding.ids, encoding.special_tokens_mask, strict=True))
+    """Of what tokenizer_config.json and config.json hold."""
     token = tokenizer_config.get("bos_token")
     token = token.get("content") if isinstance(token, dict) else token
     named = tokenizer.token_to_id(token) if isinstance(token, str) else config.get("bos_token_id")
-    return Bos(tuple(each for each, _ in before), None if token_of(tokenizer, named) is None else named)
+    return Bos(own_bos(tokenizer), None if token_of(tokenizer, named) is None else named)
+
+
+def own_bos(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """What the tokenizer itself puts before a text. What it puts behind one, such as EOS, is never part of it."""
+    encoding = tokenizer.encode("a", add_special_tokens=True)
+    before = takewhile(lambda pair: pair[1], zip(encoding.ids, encoding.special_tokens_mask, strict=True))
+    return tuple(each for each, _ in before)
 
 
 def token_of(tokenizer: Tokenizer, number: Any) -> str | None:

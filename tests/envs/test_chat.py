@@ -11,17 +11,18 @@ from envs.types import FIRST_EVAL_INDEX, Environment
 UNKNOWN, ASKS, REPLIES = 0, 100, 101
 
 
-def encode(texts: list[str]) -> list[list[int]]:
+def encode(texts: list[str], most: int | None = None) -> list[list[int]]:
     """A template of two tokens around one a word, its length; 0 for `?`."""
-    return [[ASKS, *(UNKNOWN if word == "?" else len(word) for word in text.split()), REPLIES] for text in texts]
+    return [[ASKS, *(UNKNOWN if word == "?" else len(word) for word in text.split()), REPLIES][:most] for text in texts]
 
 
-def texts_of(train: list[str], test: list[str]) -> Callable[[str], Iterator[str]]:
-    return lambda split: iter({"train": train, "test": test}[split])
+def texts_of(train: list[str], held_out: list[str]) -> Callable[[str], Iterator[str]]:
+    return lambda use: iter({"train": train, "eval": held_out}[use])
 
 
-def built(train: list[str], test: list[str], unk_id: int | None = None, **settings: int) -> Environment:
-    return build_chat(texts_of(train, test), encode, lambda _: "not shown", unk_id, EnvironmentSettings(name="chat", **settings))
+def built(train: list[str], held_out: list[str], unk_id: int | None = None, **settings: int) -> Environment:
+    chat = EnvironmentSettings(name="chat", **settings)
+    return build_chat(texts_of(train, held_out), encode, lambda _: "not shown", unk_id, chat)
 
 
 def test_a_prompt_shows_the_question_and_has_the_ids_of_the_template():
@@ -47,10 +48,10 @@ def test_no_more_are_taken_than_wanted():
     assert [prompt.text for prompt in environment.eval_prompts] == ["dddd"]
 
 
-@pytest.mark.parametrize(("train", "test", "split"), [([], ["a"], "train"), (["a"], [], "test"), (["a"], ["b"], "test")])
-def test_a_split_without_a_new_question_is_named(train: list[str], test: list[str], split: str):
-    with pytest.raises(ValueError, match=f"the dataset's {split} split has no new question"):
-        built(train, test)
+@pytest.mark.parametrize(("train", "held_out", "use"), [([], ["a"], "train"), (["a"], [], "eval"), (["a"], ["b"], "eval")])
+def test_texts_without_a_new_question_are_named(train: list[str], held_out: list[str], use: str):
+    with pytest.raises(ValueError, match=f"no new question for {use} prompts"):
+        built(train, held_out)
 
 
 def test_questions_that_the_tokenizer_does_not_know_are_refused():

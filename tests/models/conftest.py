@@ -6,7 +6,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from models.loading import save_pretrained
+from models.saving import save_pretrained
 from tests.helpers import tiny_llama, tiny_tokenizer
 
 

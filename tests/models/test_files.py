@@ -90,14 +90,18 @@ def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(monkeyp
 
 
 def test_so_does_one_of_prepared_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "file" / "datasets")
-    for split in ("train", "test"):
-        (tmp_path / "tales").mkdir(exist_ok=True)
-        (tmp_path / "tales" / f"{split}.jsonl").write_text('{"story": "a cat"}\n')
+    """Whose library wraps what the system said."""
+
+    def refuse(*_: object) -> None:
+        try:
+            raise NotADirectoryError(20, "Not a directory", str(tmp_path / "datasets" / "some___tales"))
+        except OSError as error:
+            raise ValueError("something long") from error
+
+    monkeypatch.setattr("datasets.load_dataset", refuse)
     with pytest.raises(UserError) as refusal:
-        next(load_texts(str(tmp_path / "tales"), "story")("train"))
-    assert str(refusal.value).startswith(f"--dataset {tmp_path / 'tales'}: {tmp_path / 'file'}")
+        next(load_texts("some/tales", "story")("train"))
+    assert str(refusal.value).startswith(f"--dataset some/tales: {tmp_path / 'datasets' / 'some___tales'} cannot be")
     assert str(refusal.value).endswith("HF_HOME=FOLDER puts the cache of Hugging Face elsewhere")
 
 

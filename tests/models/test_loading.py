@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 from models.weights import fingerprint
 from tests.helpers import tiny_llama, tiny_tokenizer, transformers_twin
 from tests.models.folders import IDS, error_of, logits_of, rewrite_config, rewrite_weights

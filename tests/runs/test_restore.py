@@ -22,7 +22,7 @@ from grpo.run import build_optimizer
 from runs.restore import load_run
 
 ADAPTER_KEYS = ("kind", "ranks", "alpha", "stride", "targets", "dtype", "base_model", "base_fingerprint")
-MADE_OF_KEYS = ("config_hash", "base_fingerprint", "train_prompts", "train_prompts_fingerprint", "eval_prompts")
+MADE_OF_KEYS = ("config_hash", "base_fingerprint", "eval_prompts", "eval_prompts_fingerprint", "components")
 SETTINGS = sorted(flatten(Experiment()))
 CHANGED = ("seed", "lr", "reward", "max_steps", "env.detector", "env.num_prompts", "adapter.retain_rank", "sampling.temperature",
            "routing.enabled", "grpo.loss_type", "device")  # fmt: skip
@@ -170,7 +170,7 @@ JSON_FILES = [
 ]
 
 
-@pytest.mark.parametrize(("file", "key"), JSON_FILES)
+@pytest.mark.parametrize(("file", "key"), [*JSON_FILES, ("run.json", "train_prompts")])
 def test_a_missing_key_is_refused(checkpoint, capsys, file: str, key: str):
     folder = checkpoint("routed")
     rewrite_json(folder.parent / file, lambda values: values.pop(key))
