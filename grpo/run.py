@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolved import ResolvedExperiment
-from envs import ENVIRONMENTS
 from envs import prepare as preparation
+from envs.plugins import environments_of
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
 from grpo.randomness import generator, torch_generator
@@ -88,8 +88,9 @@ def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Env
         return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     texts = load_texts(config.dataset, config.text_column)
+    build = environments_of(config.plugins)[config.env.name].build
     try:
-        environment = ENVIRONMENTS[config.env.name].build(texts, encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        environment = build(texts, encode, tokenizer.decode, unknown_id(tokenizer), config.env)
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
     needed = config.batch_size // config.num_generations
