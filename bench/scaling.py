@@ -32,7 +32,8 @@ from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
 from models.llama import Llama, initialize
 from models.llama_config import LlamaConfig
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 from records.folder import write_whole
 from reports.charts import finished_spec
 

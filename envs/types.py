@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from configs.errors import RunFailure
 
@@ -46,6 +46,12 @@ class Environment:
     name: str
     train_prompts: tuple[Prompt, ...]
     eval_prompts: tuple[Prompt, ...]
+
+
+class Encode(Protocol):
+    """The ids of each text, or the first `most` of them alone. It adds no special tokens."""
+
+    def __call__(self, texts: list[str], most: int | None = None) -> list[list[int]]: ...
 
 
 Values = list[float]

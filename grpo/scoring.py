@@ -9,10 +9,10 @@ from envs.scoring import audit, combined_rewards, score
 from envs.types import Audit, Completion, ContractViolation, Prompt, Scores, VocabularyKind
 from grpo.advantages import penalized_rewards
 from grpo.rollout import Rollout
-from grpo.run import Run
+from grpo.run import Learner, Run
 
 
-def completions_of(run: Run, prompts: list[Prompt], rollout: Rollout) -> list[Completion]:
+def completions_of(run: Learner, prompts: list[Prompt], rollout: Rollout) -> list[Completion]:
     """Each row's completion as the environment sees it: EOS left out."""
     eos_ids = {*run.policy.config.eos_token_ids}
     lengths, finished_flags = rollout.mask.sum(1).tolist(), rollout.finished.tolist()

@@ -147,7 +147,7 @@ def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--env.prompt_length 60", "--sampling.max_completion_length 12: with prompts of up to 60 tokens"),
         (
             "--env.prompt_length 500",
-            "--dataset nursery: the dataset's train split has no new story of at least",
+            "--dataset nursery: no new story of at least prompt_length=500 tokens for train prompts",
         ),
         ("--env.num_prompts 1", "--dataset nursery: 1 prompts; one step needs 2"),
         ("--text_column title", "--text_column title: the embedded dataset has the column story only"),
@@ -221,11 +221,15 @@ STORY = "once there was a little cat who lived in a big house. {} was very happy
 STORIES = [{"story": STORY.format(i)} for i in range(3)]
 LONG = [{"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")]
 DATASETS: dict[str, tuple[list[dict], list[dict], str]] = {
-    "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {} has the columns text"),
-    "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {} holds int there, not text"),
-    "nothing long enough": ([{"story": "the cat."}], LONG, "--dataset {}: the dataset's train split has no new story"),
+    "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {}/train.jsonl line 1 has the columns text"),
+    "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {}/train.jsonl line 1 holds int there, not text"),
+    "nothing long enough": (
+        [{"story": "the cat."}],
+        LONG,
+        "--dataset {}: no new story of at least prompt_length=8 tokens for train prompts",
+    ),
     "too few prompts": (LONG[:1], LONG[1:], "--dataset {}: 1 prompts; one step needs 2"),
-    "nothing to evaluate on": (LONG, LONG, "--dataset {}: the dataset's test split has no new story"),
+    "nothing to evaluate on": (LONG, LONG, "--dataset {}: no new story of at least prompt_length=8 tokens for eval prompts"),
     "unknown words": (
         [{"story": f"故 {word} little cat and the big dog was happy."} for word in ("the", "a", "and")],
         LONG,
@@ -245,13 +249,10 @@ def test_an_unusable_dataset_is_one_line(refused: Callable[..., str], tmp_path: 
 
 
 def test_a_dataset_without_files_is_one_line(refused: Callable[..., str], tmp_path: Path):
-    assert refused("--dataset", str(tmp_path)).startswith(f"--dataset {tmp_path}: holds no train* file")
+    assert refused("--dataset", str(tmp_path)).startswith(f"--dataset {tmp_path}: holds no train split; it has no splits")
 
 
-def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, capsys):
     folder = tmp_path / "stories"
     folder.mkdir()
     for name, rows in (("train", LONG[:4]), ("test", LONG[4:])):
