@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolved import ResolvedExperiment
-from envs import ENVIRONMENTS
 from envs import prepare as preparation
 from envs.chat import without_long_prompts
+from envs.plugins import environments_of
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
 from grpo.prompting import Prompting, prompting_of, with_bos
@@ -104,7 +104,8 @@ def keep_freed_memory() -> None:
 
 def build_environment(config: ResolvedExperiment, learner: Learner) -> Environment:
     """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
-    entry, tokenizer, splits = ENVIRONMENTS[config.env.name], learner.tokenizer, {"train": "train", "eval": config.eval_split}
+    entry, tokenizer = environments_of(config.plugins)[config.env.name], learner.tokenizer
+    splits = {"train": "train", "eval": config.eval_split}
     limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
     texts = load_texts(config.dataset, config.text_column)
     try:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.errors import UserError
-from envs import ENVIRONMENTS
+from envs.plugins import environments_of
 from grpo.run import Learner
 from models.llama import Llama
 from models.saving import CARD, files_of, save_like
@@ -70,7 +70,7 @@ def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, 
 
 def bos_of_exports(learner: Learner) -> list[str]:
     """The tokens before a text: those of the run's prompts, or the base's own where prompts are made by its chat template."""
-    in_chat = ENVIRONMENTS[learner.config.env.name].in_chat
+    in_chat = environments_of(learner.config.plugins)[learner.config.env.name].in_chat
     return [learner.vocabulary[each] for each in (own_bos(learner.tokenizer) if in_chat else learner.prompting.bos_ids)]
 
 
