@@ -5,6 +5,7 @@ Nothing falls back on anything: what cannot be had is a UserError that names it.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from configs.errors import UserError
+from models.decoder import LanguageModel
+from models.decoder_config import DecoderConfig, UnsupportedModel
+from models.families import config_from_hf, model_of
 from models.hub import NURSERY, hub_error, silence_retries
-from models.llama import Llama
-from models.llama_config import LlamaConfig, UnsupportedModel, config_from_hf
 from models.nursery.generator import DATA
 
 
@@ -25,7 +27,7 @@ from models.nursery.generator import DATA
 class Pretrained:
     """A model with its tokenizer. `fingerprint` is a SHA-256 over the names and bytes of the weights."""
 
-    model: Llama
+    model: LanguageModel
     tokenizer: Tokenizer
     fingerprint: str
 
@@ -64,7 +66,7 @@ def load_pretrained(name: str) -> Pretrained:
     except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
         raise UserError(f"--model {name}: tokenizer.json cannot be read: {error}") from error
     check_tokenizer(name, tokenizer, config)
-    return Pretrained(build_llama(name, config, weights), tokenizer, fingerprint(weights))
+    return Pretrained(build_model(name, config, weights), tokenizer, fingerprint(weights))
 
 
 def load_weights(find: Callable[[str], Path]) -> dict[str, torch.Tensor]:
@@ -81,11 +83,12 @@ def load_weights(find: Callable[[str], Path]) -> dict[str, torch.Tensor]:
     return {name: tensor.float() for file in files for name, tensor in load_file(file).items()}
 
 
-def build_llama(name: str, config: LlamaConfig, weights: dict[str, torch.Tensor]) -> Llama:
-    if config.tie_word_embeddings:  # some checkpoints store the tied head a second time
-        weights = {key: tensor for key, tensor in weights.items() if key != "lm_head.weight"}
+def build_model(name: str, config: DecoderConfig, weights: dict[str, torch.Tensor]) -> LanguageModel:
     with torch.device("meta"):
-        model = Llama(config)
+        model = model_of(config)
+    weights = {key: tensor for key, tensor in weights.items() if not re.fullmatch(model.stored_buffers, key)}
+    if config.tie_word_embeddings:  # some checkpoints store the tied head a second time
+        weights.pop(model.stored_head, None)
     try:
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
@@ -101,7 +104,7 @@ def fingerprint(weights: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check_tokenizer(name: str, tokenizer: Tokenizer, config: LlamaConfig) -> None:
+def check_tokenizer(name: str, tokenizer: Tokenizer, config: DecoderConfig) -> None:
     size, special = tokenizer.get_vocab_size(), {added.content for added in tokenizer.get_added_tokens_decoder().values()}
     if size != config.vocab_size:
         raise UserError(f"--model {name}: its tokenizer has {size} tokens, its weights {config.vocab_size}; they do not fit")
@@ -110,7 +113,7 @@ def check_tokenizer(name: str, tokenizer: Tokenizer, config: LlamaConfig) -> Non
             raise UserError(f"--model {name}: eos_token_id {eos} is {token!r}, not a special token of its tokenizer")
 
 
-def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
+def save_pretrained(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
     """A folder that `AutoModelForCausalLM.from_pretrained` and `load_pretrained` read."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

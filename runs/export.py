@@ -10,7 +10,7 @@ from torch import Tensor
 
 from configs.errors import UserError
 from grpo.run import Run
-from models.llama import Llama
+from models.decoder import LanguageModel
 from models.loading import save_pretrained
 from records.folder import write_json
 from routing.adapters import adapter_parameters, merge_adapters
@@ -54,7 +54,7 @@ def export_run(run: Run, mode: str | None, form: str, out: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def merged(run: Run, mode: str) -> Llama:
+def merged(run: Run, mode: str) -> LanguageModel:
     """A copy of the policy without adapters that computes what the policy does in a mode."""
     model = copy.deepcopy(run.policy).cpu()
     merge_adapters(model, MODES[run.config.adapter_kind][mode])
@@ -93,7 +93,7 @@ def peft_config(run: Run, adapter: str, base: Path) -> dict[str, Any]:
         "base_model_name_or_path": str(base),
         "r": spec.ranks[adapter],
         "lora_alpha": spec.alpha,
-        "target_modules": list(spec.targets),
+        "target_modules": list(run.policy.targets),
         "layers_to_transform": list(layers) if spec.stride > 1 else None,
         "lora_dropout": 0.0,
         "bias": "none",

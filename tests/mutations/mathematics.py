@@ -115,11 +115,15 @@ MATHEMATICS = [
         ),
         ("merged-without-gain", "(self.scales[name] * self.gains[name])", "self.scales[name]"),
     ),
+    *changes_of("models/llama.py", "tests/models/test_llama.py", ("norm-without-epsilon", " + c.rms_norm_eps)", ")")),
     *changes_of(
-        "models/llama.py",
+        "models/rotary.py",
         "tests/models/test_llama.py",
         ("sines-of-one-sign", "torch.cat((-sin, sin), -1)", "torch.cat((sin, sin), -1)"),
-        ("norm-without-epsilon", " + c.rms_norm_eps)", ")"),
+    ),
+    *changes_of(
+        "models/decoder.py",
+        "tests/models/test_llama.py",
         ("biases-forgotten", "torch.cat(biases) if biases else None", "None"),
         (
             "a-from-the-layer-s-output",
