@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from models.decoder import LanguageModel
 from models.decoder_config import DecoderConfig, UnsupportedModel, listing
+from models.gpt_neo import GPTNeo, gpt_neo_config
+from models.gpt_neox import GPTNeoX, gpt_neox_config
 from models.llama import Llama
 from models.llama_config import llama_config
 
@@ -18,6 +20,8 @@ FAMILIES = {
     "llama": Family(llama_config, Llama),
     "qwen2": Family(llama_config, Llama),  # Qwen2.5, too
     "qwen3": Family(llama_config, Llama),
+    "gpt_neox": Family(gpt_neox_config, GPTNeoX),  # Pythia
+    "gpt_neo": Family(gpt_neo_config, GPTNeo),  # TinyStories
 }
 
 
