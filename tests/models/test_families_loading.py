@@ -57,6 +57,19 @@ def test_no_other_name_is_left_out(saved):
 
 @pytest.mark.parametrize("kind", TINY)
 @torch.no_grad()
+def test_a_head_that_differs_under_a_tied_config_stands_as_in_transformers(kind, tmp_path):
+    model = tiny_model(kind, dtype=torch.float32, tie_word_embeddings=True)
+    save_pretrained(model, tiny_tokenizer(), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors") | {model.stored_head: model.output_embedding.flip(0).contiguous()}
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = load_pretrained(str(tmp_path))
+    twin = AutoModelForCausalLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(loaded.model(IDS) @ loaded.model.head.T, twin(IDS).logits, atol=1e-5, rtol=0)
+    assert not loaded.model.config.tie_word_embeddings and model.stored_head in loaded.notes[0]
+
+
+@pytest.mark.parametrize("kind", TINY)
+@torch.no_grad()
 def test_transformers_and_we_read_what_we_save(kind, tmp_path):
     model = tiny_model(kind, dtype=torch.float32)
     save_pretrained(model, tiny_tokenizer(), tmp_path)
