@@ -15,7 +15,7 @@ from torch import Tensor
 from configs.errors import UserError
 from envs.plugins import environments_of
 from grpo.run import Learner
-from models.llama import Llama
+from models.decoder import LanguageModel
 from models.saving import CARD, files_of, save_like
 from models.tokenizer import own_bos
 from records.folder import write_json
@@ -74,7 +74,7 @@ def bos_of_exports(learner: Learner) -> list[str]:
     return [learner.vocabulary[each] for each in (own_bos(learner.tokenizer) if in_chat else learner.prompting.bos_ids)]
 
 
-def merged(learner: Learner, mode: str) -> Llama:
+def merged(learner: Learner, mode: str) -> LanguageModel:
     """A copy of the policy without adapters that computes what the policy does in a mode."""
     model = copy.deepcopy(learner.policy).cpu()
     merge_adapters(model, MODES[learner.config.adapter_kind][mode])
@@ -114,7 +114,7 @@ def peft_config(learner: Learner, adapter: str, base: str | None) -> dict[str, A
         "base_model_name_or_path": base,
         "r": spec.ranks[adapter],
         "lora_alpha": spec.alpha,
-        "target_modules": list(spec.targets),
+        "target_modules": list(learner.policy.targets),
         "layers_to_transform": list(layers) if spec.stride > 1 else None,
         "lora_dropout": 0.0,
         "bias": "none",
