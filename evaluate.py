@@ -42,6 +42,12 @@ class EvaluateOptions:
     """Samples to print, modes side by side; at most n_samples."""
     prompt: str | None = None
     """Only print what each mode says to this; writes nothing."""
+    dataset: str | None = None
+    """Evaluate on the prompts of another dataset than the run's; which, stands in evaluation.json."""
+    text_column: str | None = None
+    """Another column of the dataset than in training."""
+    base_model: str | None = None
+    """Where the run's base model is now, if it has moved; its weights must be the same."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
 
@@ -56,12 +62,15 @@ class ExportOptions:
     """Which adapters; by default as trained (both, or policy where there is no retain and forget)."""
     format: Literal["hf", "peft"] = "hf"
     """hf: one model, adapters merged. peft: base/ and one folder for each adapter."""
+    base_model: str | None = None
+    """Where the run's base model is now, if it has moved; its weights must be the same."""
 
 
 def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> None:
     """Raises UserError for options without effect among those named, whatever their values, and for a reward given twice."""
     inert = {name: "--temperature 0" for name in ("top_k", "top_p") if options.temperature == 0}
-    inert |= {name: "--prompt" for name in ("n_samples", "eval_rewards", "show") if options.prompt is not None}
+    unprompted = ("n_samples", "eval_rewards", "show", "dataset", "text_column")
+    inert |= {name: "--prompt" for name in unprompted if options.prompt is not None}
     for name in sorted(inert.keys() & {*named}):
         raise UserError(f"--{name} {getattr(options, name)}: has no effect with {inert[name]}")
     calls = split_at_commas(options.eval_rewards)
@@ -72,29 +81,41 @@ def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> N
 def evaluate(words: Sequence[str]) -> None:
     options = parse(EvaluateOptions, words, DESCRIPTION, "evaluate.py")
     refuse_contradictions(options, options_named(words))
+    if options.prompt is None:
+        evaluate_again(options)
+    else:
+        answer(options, options.prompt)
+
+
+def evaluate_again(options: EvaluateOptions) -> None:
     from reports.run_charts import write_modes_picture
     from runs import reevaluation  # after parsing, so that typing errors answer at once
     from runs.restore import load_run
 
-    run = load_run(options.model_path, options.device, keep_base=True)
+    where = (options.model_path, options.device, True, options.base_model)
+    run = load_run(*where, dataset=options.dataset, text_column=options.text_column)
     reevaluation.sample_differently(run, options.temperature, options.top_k, options.top_p)
-    modes = reevaluation.chosen_modes(run, options.routing_eval)
-    if options.prompt is not None:
-        print("\n".join(reevaluation.replies(run, modes, options.prompt)))
-        return
-    calls = split_at_commas(options.eval_rewards)
+    modes, calls = reevaluation.chosen_modes(run, options.routing_eval), split_at_commas(options.eval_rewards)
     reevaluation.evaluate_checkpoint(
         run, options.model_path, modes, options.n_samples, calls, options.show, draw=write_modes_picture
     )
 
 
+def answer(options: EvaluateOptions, prompt: str) -> None:
+    from runs import reevaluation
+    from runs.restore import load_learner
+
+    learner = load_learner(options.model_path, options.device, True, options.base_model)
+    reevaluation.sample_differently(learner, options.temperature, options.top_k, options.top_p)
+    print("\n".join(reevaluation.replies(learner, reevaluation.chosen_modes(learner, options.routing_eval), prompt)))
+
+
 def export(words: Sequence[str]) -> None:
     options = parse(ExportOptions, words, EXPORT_DESCRIPTION, "evaluate.py export")
-    from runs.export import check_out_is_free, export_run
-    from runs.restore import load_run
+    from runs.export import check_out_is_free, export_checkpoint
 
     check_out_is_free(options.out)
-    export_run(load_run(options.model_path, "cpu"), options.mode, options.format, options.out)
+    export_checkpoint(options.model_path, options.mode, options.format, options.out, options.base_model)
     print(options.out)
 
 

@@ -58,8 +58,7 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
 
 def launch(words: Sequence[str]) -> int:
     options = parse_options(words)
-    from runs.preflight import PreflightFailure  # after parsing, so that --help and typing errors answer at once
-    from runs.resume import run_to_resume
+    from runs.resume import run_to_resume  # after parsing, so that --help and typing errors answer at once
     from runs.trainer import resume, train
 
     try:
@@ -67,9 +66,6 @@ def launch(words: Sequence[str]) -> int:
             train(options.experiment)
         else:
             resume(run_to_resume(options.resume, options.experiment), options.experiment)
-    except PreflightFailure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as stop:
         print(f"interrupted{f': {stop}' if str(stop) else ''}; --resume goes on from the last checkpoint", file=sys.stderr)
         return STOPPED

@@ -163,7 +163,7 @@ def detector_rates(completions: list[Completion]) -> dict[str, float | None]:
 def reward_rates(completions: list[Completion]) -> dict[str, tuple[float | None, float | None]]:
     detector = bind_detector(ENVIRONMENTS[ENVIRONMENT].default_detector, ENVIRONMENT)  # any: a score has one
     rates = {}
-    for name in rewards_of(ENVIRONMENT):
+    for name in (name for name in rewards_of(ENVIRONMENT) if name != "classifier"):  # it needs a model of one's own
         reward = bind_reward(name, ENVIRONMENT)
         hacked = audit(reward, completions).hacked
         rates[name] = mean(score(reward, detector, completions).rewards), None if hacked is None else share(hacked)

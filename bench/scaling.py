@@ -33,7 +33,8 @@ from grpo.step import StepRecord, train_step
 from models.decoder_config import DecoderConfig
 from models.families import model_of
 from models.llama import initialize
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 from records.folder import write_whole
 from reports.charts import finished_spec
 

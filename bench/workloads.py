@@ -18,7 +18,8 @@ from grpo.run import Run, build_run, prepare, step_prompts
 from models.decoder import LanguageModel
 from models.llama import Llama, initialize
 from models.llama_config import LlamaConfig
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 
 REWARD = "happy_count"
 BETA = 0.02

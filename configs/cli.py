@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import tyro
 from tyro import _errors as tyro_errors
 
-from configs.errors import UserError
+from configs.errors import RunFailure, UserError
 from configs.experiment import Experiment
 from configs.naming import default_settings
 from configs.resolve import with_setting, without_effect
@@ -204,12 +204,15 @@ def options_named(words: Sequence[str]) -> set[str]:
 
 
 def run_main(main: Callable[[], int | None]) -> int:
-    """An entry point's exit code: 2 with one line on stderr for a UserError."""
+    """An entry point's exit code: with one line on stderr 2 for a UserError, 1 for a RunFailure."""
     try:
         return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RunFailure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -30,6 +30,7 @@ else:
 WHOLE = "training samples from the whole distribution"
 ABOVE_0 = f"must be above 0: {WHOLE}"
 ALL_TOKENS, ALL_MASS = (f"must be {off}: {WHOLE}; evaluate.py takes it" for off in (0, 1))
+SplitName = Annotated[str, Field(pattern=r"^\w+([.-]\w+)*$", description="must be the name of a split: a word")]
 
 
 def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
@@ -180,6 +181,8 @@ class Experiment:
     """nursery (embedded), a local folder with train* and test* files, or a Hugging Face id."""
     text_column: str = "story"
     """The dataset's column that holds the text."""
+    eval_split: SplitName = "test"
+    """The dataset's split that evaluation prompts are from."""
     seed: NotNegativeInt = 42
     """Of every draw: initial adapters, prompt order, samples."""
     max_steps: AtLeastOne = 2_000

@@ -102,6 +102,7 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
         # The ratio is 1 then, and nothing is clipped.
         (e.grpo.num_iterations == 1, "with --grpo.num_iterations 1", ["grpo.epsilon_low", "grpo.epsilon_high"]),
         (e.env.name != "stories", f"with --env.name {e.env.name}", ["env.prompt_length"]),
+        (e.env.name == "repeat", "with --env.name repeat, which holds words out itself", ["eval_split"]),
     ]
     return {name: f"has no effect {why}" for applies, why, names in rules if applies for name in names}
 
@@ -116,6 +117,7 @@ def check_together(e: Experiment) -> None:
             f"must be 0, or leave 2 of --num_generations {whole} on either side: "
             "each side has a baseline of its own")  # fmt: skip
     require(whole >= 2, "num_generations", whole, "a group needs at least 2 completions")
+    require(e.eval_split != "train", "eval_split", "train", "must be another split than that of the training prompts")
     require(e.batch_size % whole == 0, "batch_size", e.batch_size, f"must be a multiple of --num_generations {whole}")
     require(warmup < e.max_steps, "grpo.warmup_steps", warmup, f"must be below --max_steps {e.max_steps}")
     require(s.temperature > 0, "sampling.temperature", s.temperature, ABOVE_0)

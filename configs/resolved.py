@@ -43,6 +43,7 @@ class ResolvedExperiment:
     require_eos: bool
     dataset: str
     text_column: str
+    eval_split: str
     seed: int
     max_steps: int
     batch_size: int

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envs import detectors, rewards  # noqa: F401 -- they register themselves
+from envs import classifier, detectors, rewards, sentiment  # noqa: F401 -- they register themselves
 from envs.repeat import build_repeat
 from envs.stories import build_stories
 from envs.types import Environment

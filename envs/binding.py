@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from envs.call import Call, parse_call
@@ -72,4 +73,5 @@ def _called_combination(text: str, environment: str) -> Combination:
 def _bind_component(component: Component, environment: str) -> BoundComponent:
     entry = lookup("reward component", component.name, reward_functions_of(environment))
     function = bind_function(f"reward {component.name}", entry, component.params)
-    return BoundComponent(component.name, component.role, component.scale, function, entry.bounded)
+    fingerprint = entry.fingerprint and partial(entry.fingerprint, **function.call.params)
+    return BoundComponent(component.name, component.role, component.scale, function, entry.bounded, fingerprint)

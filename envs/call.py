@@ -59,4 +59,4 @@ def _literal(key: str, node: ast.expr) -> Any:
             return value
     except (ValueError, TypeError):
         pass
-    raise ValueError(f"{key} is not a finite literal")
+    raise ValueError(f"{key} is not a finite literal; a text stands in quotes")

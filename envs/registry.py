@@ -11,7 +11,9 @@ from envs.parameters import parameters_model
 
 Item = TypeVar("Item")
 Function = TypeVar("Function", bound=Callable[..., list[Any]])
-Refusal = Callable[..., str | None]  # gets all parameters by name; says what is wrong with them together, or None
+# Both get all parameters by name.
+Refusal = Callable[..., str | None]  # says what is wrong with them together, or None
+Fingerprint = Callable[..., str]  # the digest of what a reward's values depend on beside its code, such as weights
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RegisteredFunction:
     detector: str | None = None  # the call of the detector that runs have unless they name another; by default `hack`
     bounded: bool = True  # its values lie in [0, 1]
     refuse: Refusal | None = None
+    fingerprint: Fingerprint | None = None
 
 
 REWARDS: dict[str, RegisteredFunction | Combination] = {}
@@ -38,9 +41,11 @@ def reward(
     bounded: bool = True,
     environments: tuple[str, ...] = ("stories",),
     refuse: Refusal | None = None,
+    fingerprint: Fingerprint | None = None,
 ) -> Callable[[Function], Function]:
     """Register a reward function, with the calls of the predicate that says when it was hacked and of a detector for it."""
-    return _registering(REWARDS, environments, hack=hack, detector=detector, bounded=bounded, refuse=refuse)
+    of_rewards = {"hack": hack, "detector": detector, "bounded": bounded, "refuse": refuse, "fingerprint": fingerprint}
+    return _registering(REWARDS, environments, **of_rewards)
 
 
 def detector(*, environments: tuple[str, ...] = ("stories",)) -> Callable[[Function], Function]:

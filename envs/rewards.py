@@ -8,7 +8,6 @@ unless they, or `detector=` beside `hack=`, name another.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field
@@ -16,10 +15,8 @@ from pydantic import Field
 from envs.combination import Combination, Component
 from envs.detectors import count_happy
 from envs.registry import REWARDS, add, reward
+from envs.sentences import sentence_lengths
 from envs.types import Completion, Values
-
-SENTENCE_ENDS = frozenset(".?!")
-SPACE_MARKERS = "Ġ▁"  # how byte-level and SentencePiece vocabularies write a leading space
 
 
 @reward(hack="happy_at_least(threshold=3)")
@@ -56,15 +53,9 @@ def happy_bonus(
     return [unit * min(count_happy(completion.text), most) for completion in completions]
 
 
-def sentence_lengths(tokens: tuple[str, ...]) -> list[int]:
-    """Tokens between . ? !, sentence by sentence. Empty sentences are skipped, and so is a tail that no delimiter ends."""
-    ends = [-1, *(i for i, token in enumerate(tokens) if token.lstrip(SPACE_MARKERS) in SENTENCE_ENDS)]
-    return [end - before - 1 for before, end in pairwise(ends) if end - before > 1]
-
-
 def _sentence_mean(completions: list[Completion], value: Callable[[int], float]) -> Values:
     """The mean of `value` over the lengths of a completion's sentences, 0 without a sentence."""
-    rows = [sentence_lengths(completion.tokens) for completion in completions]
+    rows = [sentence_lengths(completion.tokens, completion.vocabulary) for completion in completions]
     return [sum(map(value, lengths)) / len(lengths) if lengths else 0.0 for lengths in rows]
 
 

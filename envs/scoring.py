@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from envs.types import Audit, BoundComponent, BoundReward, Completion, ContractViolation, Predicate, Scores, Values
 
 FaultOf = Callable[[object], str | None]
+ROUNDING = 1e-6  # of values in [0, 1]; what is less than that beyond them counts as 0 or 1
 
 
 def score(reward: BoundReward, detector: Predicate, completions: list[Completion], eligible: list[bool] | None = None) -> Scores:
@@ -18,7 +20,7 @@ def score(reward: BoundReward, detector: Predicate, completions: list[Completion
 
     A reward is the sum of scale × value over the components, at most the cap. For a sample that is not `eligible` only the
     retain components count; its forget components are reported all the same. None: all are eligible.
-    Raises ContractViolation for wrong values, ValueError for `eligible` of another length.
+    Raises ContractViolation for wrong values and functions that raise, ValueError for `eligible` of another length.
     """
     if eligible is None:
         eligible = [True] * len(completions)
@@ -30,7 +32,7 @@ def score(reward: BoundReward, detector: Predicate, completions: list[Completion
 
 
 def audit(reward: BoundReward, completions: list[Completion]) -> Audit:
-    """The ground truth, by the reward's hack predicate. Raises ContractViolation for wrong values."""
+    """The ground truth, by the reward's hack predicate. Raises ContractViolation for wrong values and a predicate that raises."""
     return Audit(None if reward.hack is None else _checked_flags(f"hack predicate {reward.hack}", reward.hack, completions))
 
 
@@ -50,8 +52,9 @@ def combined_rewards(
 
 
 def _checked_values(component: BoundComponent, completions: list[Completion]) -> Values:
-    fault_of = partial(_number_fault, bounded=component.bounded)
-    return [*map(float, _checked_call(f"reward {component.name}", component.function, completions, fault_of))]
+    what, bounded = f"reward {component.name}", component.bounded
+    values = map(float, _checked_call(what, component.function, completions, partial(_number_fault, bounded=bounded)))
+    return [min(max(value, 0.0), 1.0) for value in values] if bounded else [*values]
 
 
 def _checked_flags(what: str, predicate: Predicate, completions: list[Completion]) -> list[bool]:
@@ -60,24 +63,56 @@ def _checked_flags(what: str, predicate: Predicate, completions: list[Completion
 
 def _checked_call(what: str, function: Callable[..., Any], completions: list[Completion], fault_of: FaultOf) -> list[Any]:
     """Call it, and let through one sound value for each completion: one with which `fault_of` finds no fault."""
-    values = function(completions)
-    if not isinstance(values, list | tuple):
+    try:
+        values = function(completions)
+    except Exception as error:
+        raise ContractViolation(f"{what} raised {_one_line(error)} {_raised_at(function, completions)}") from error
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise ContractViolation(f"{what} returned an array of shape {values.shape}; a list is wanted")
+    if not isinstance(values, list | tuple | np.ndarray):
         raise ContractViolation(f"{what} returned a {type(values).__name__}; a list is wanted")
     if len(values) != len(completions):
         raise ContractViolation(f"{what} returned {len(values)} values for {len(completions)} completions")
     for index, value in enumerate(values):
         if fault := fault_of(value):
-            prompt = completions[index].prompt.text
-            raise ContractViolation(f"{what} returned {value!r} at index {index}, {fault}; prompt {prompt!r}")
+            given = " ".join(repr(value).split())
+            raise ContractViolation(f"{what} returned {given} {_place(index, completions, fault)}")
     return list(values)
 
 
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def _place(index: int, completions: list[Completion], fault: str = "") -> str:
+    return f"at index {index}{fault and f', {fault}'}; prompt {completions[index].prompt.text!r}"
+
+
+def _raised_at(function: Callable[..., Any], completions: list[Completion]) -> str:
+    """Which completion it raises for, each of them given alone."""
+    alone = (index for index, completion in enumerate(completions) if _raises(function, completion))
+    index = next(alone, None)
+    return f"for {len(completions)} completions together, for none alone" if index is None else _place(index, completions)
+
+
+def _raises(function: Callable[..., Any], completion: Completion) -> bool:
+    with suppress(Exception):
+        function([completion])
+        return False
+    return True
+
+
 def _number_fault(value: object, bounded: bool) -> str | None:
-    if not isinstance(value, Real):
+    """A bounded one may be beyond its bounds by rounding."""
+    if not isinstance(value, Real | np.bool_):
         return "not a number"
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an int or a fraction
+        number = math.inf
+    if not math.isfinite(number):
         return "not finite"
-    return "not in [0, 1]" if bounded and not 0.0 <= float(value) <= 1.0 else None
+    return "not in [0, 1]" if bounded and not -ROUNDING <= number <= 1 + ROUNDING else None
 
 
 def _bool_fault(value: object) -> str | None:

@@ -1,75 +1,57 @@
 """The environment `stories`: a prompt is the beginning of a story, and the policy goes on from there."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from configs.experiment import EnvironmentSettings
-from envs.types import FIRST_EVAL_INDEX, Environment, Prompt
+from envs.types import FIRST_EVAL_INDEX, Encode, Environment, Prompt
 
 CHUNK = 200  # texts tokenized at a time; no more than are needed
 MOST_UNKNOWN = 0.01  # share of prompt tokens
-WORDS_A_TOKEN = 2  # of a text are read to find its first tokens; how a text goes on behind them changes these no more
 TokenIds = tuple[int, ...]
 
 
 def build_stories(
     texts: Callable[[str], Iterable[str]],
-    encode: Callable[[list[str]], list[list[int]]],
+    encode: Encode,
     decode: Callable[[list[int]], str],
     unk_id: int | None,
     settings: EnvironmentSettings,
 ) -> Environment:
-    """Training prompts from `texts("train")`, evaluation prompts from `texts("test")`, in the order of the texts.
+    """Training prompts from `texts("train")`, evaluation prompts from `texts("eval")`, in the order of the texts.
 
-    `encode` adds no special tokens. Each split is read no further than needed; one that runs out gives fewer prompts.
+    `encode` adds no special tokens. Either is read no further than needed; one that runs out gives fewer prompts.
     Raises ValueError where it gives none, and where more than 1 % of its prompt tokens are unknown to the tokenizer.
     """
 
-    def prompts(split: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
-        beginnings = _beginnings(texts(split), encode, settings.prompt_length, excluded)
+    def prompts(use: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:
+        beginnings = _beginnings(texts(use), encode, settings.prompt_length, excluded)
         rows = list(islice(beginnings, most))
-        _refuse_misfits(rows, split, settings.prompt_length, unk_id)
+        _refuse_misfits(rows, use, settings.prompt_length, unk_id)
         return {ids: Prompt(index, decode(list(ids)), ids) for index, ids in enumerate(rows, first_index)}
 
     train = prompts("train", settings.num_prompts, (), 0)
-    evaluation = prompts("test", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
+    evaluation = prompts("eval", settings.num_eval_prompts, train.keys(), FIRST_EVAL_INDEX)
     return Environment("stories", tuple(train.values()), tuple(evaluation.values()))
 
 
-def _beginnings(
-    texts: Iterable[str], encode: Callable[[list[str]], list[list[int]]], length: int, excluded: Collection[TokenIds]
-) -> Iterator[TokenIds]:
+def _beginnings(texts: Iterable[str], encode: Encode, length: int, excluded: Collection[TokenIds]) -> Iterator[TokenIds]:
     """The first `length` ids of each story that is long enough, those seen before or excluded left out."""
     seen = set(excluded)
     remaining = iter(texts)
     while chunk := list(islice(remaining, CHUNK)):
-        for beginning in _first_ids(chunk, encode, length):
+        for beginning in map(tuple, encode(chunk, length)):
             if len(beginning) == length and beginning not in seen:
                 seen.add(beginning)
                 yield beginning
 
 
-def _first_ids(texts: list[str], encode: Callable[[list[str]], list[list[int]]], length: int) -> Iterator[TokenIds]:
-    """The first `length` ids of each text, or as many as it has. The whole text is read where its first words have fewer."""
-    openings = [_opening(text, WORDS_A_TOKEN * length) for text in texts]
-    for text, opening, ids in zip(texts, openings, encode(openings), strict=True):
-        whole = encode([text])[0] if len(ids) < length and opening != text else ids
-        yield tuple(whole[:length])
-
-
-def _opening(text: str, words: int) -> str:
-    """The first words of a text, with the spaces between them."""
-    opening = re.match(rf"\s*\S+(?:\s+\S+){{{words - 1}}}", text)
-    return opening[0] if opening else text
-
-
-def _refuse_misfits(prompts: list[TokenIds], split: str, length: int, unk_id: int | None) -> None:
+def _refuse_misfits(prompts: list[TokenIds], use: str, length: int, unk_id: int | None) -> None:
     if not prompts:
-        raise ValueError(f"the dataset's {split} split has no new story of at least prompt_length={length} tokens")
+        raise ValueError(f"no new story of at least prompt_length={length} tokens for {use} prompts")
     share = sum(ids.count(unk_id) for ids in prompts) / (len(prompts) * length) if unk_id is not None else 0.0
     if share > MOST_UNKNOWN:
         raise ValueError(
-            f"{share:.1%} of the {split} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"
+            f"{share:.1%} of the {use} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"
             " tokenizer and dataset do not fit"
         )

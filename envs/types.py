@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from configs.errors import RunFailure
 
 FIRST_EVAL_INDEX = 1_000_000_000  # of evaluation prompts, so that none shares its draws with a training prompt
 
@@ -21,6 +23,10 @@ class Prompt:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+# How the strings of a vocabulary write text: `##ing`; `Ġthe` and `Ã©`, a character for each byte; `▁the` and `<0x0A>`.
+VocabularyKind = Literal["wordpiece", "byte_level", "sentencepiece"]
+
+
 @dataclass(frozen=True)
 class Completion:
     """What the policy wrote after a prompt. `token_ids` and `tokens` (their vocabulary strings) leave EOS out."""
@@ -30,6 +36,7 @@ class Completion:
     tokens: tuple[str, ...]
     prompt: Prompt
     finished: bool  # it ended with EOS, within the length limit
+    vocabulary: VocabularyKind = "wordpiece"  # of `tokens`
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,12 @@ class Environment:
     name: str
     train_prompts: tuple[Prompt, ...]
     eval_prompts: tuple[Prompt, ...]
+
+
+class Encode(Protocol):
+    """The ids of each text, or the first `most` of them alone. It adds no special tokens."""
+
+    def __call__(self, texts: list[str], most: int | None = None) -> list[list[int]]: ...
 
 
 Values = list[float]
@@ -56,6 +69,7 @@ class BoundComponent:
     scale: float
     function: RewardFunction
     bounded: bool
+    fingerprint: Callable[[], str] | None = None  # of what its values depend on beside its code
 
 
 @dataclass(frozen=True)
@@ -85,5 +99,5 @@ class Audit:
     hacked: list[bool] | None
 
 
-class ContractViolation(Exception):
-    """A reward or predicate broke its contract: wrong length, no number or no bool, NaN, or out of range."""
+class ContractViolation(RunFailure):
+    """A reward or predicate broke its contract: it raised, or gave a wrong length, no number or no bool, NaN, or out of range."""

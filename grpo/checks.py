@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from configs.errors import RunFailure
 from envs.types import Prompt
 
 # Sampler and scorer run the same code; float32 rounding keeps them within a few 1e-5 of one another.
 LARGEST_LOGP_DIFFERENCE = 1e-3
 
 
-class BrokenInvariant(RuntimeError):
+class BrokenInvariant(RunFailure):
     """A run that went on would not be the experiment that was asked for."""
 
 

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer
@@ -17,15 +18,16 @@ from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
 from grpo.randomness import generator, torch_generator
 from models.decoder import LanguageModel
+from models.encoding import encode
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
 from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, scaled
 from routing.modes import BASE, MODES
 
 
-@dataclass
-class Run:
-    """`policy`, `optimizer` and `step` change; the rest is what the run was built from."""
+@dataclass(kw_only=True)
+class Learner:
+    """What a checkpoint restores, without prompts and rewards: `policy`, `optimizer` and `step` change."""
 
     config: ResolvedExperiment
     policy: LanguageModel
@@ -33,16 +35,23 @@ class Run:
     optimizer: AdamW
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
+    base_model: str  # where the base is read from: `config.model`, unless it has moved since
     fingerprint: str  # of the base weights
-    environment: Environment
-    reward: BoundReward
-    detector: Predicate
     step: int = 0
     notes: tuple[str, ...] = ()  # what a user should know of how it was built, said before the first step
 
     @property
     def device(self) -> torch.device:
         return self.policy.head.device
+
+
+@dataclass(kw_only=True)
+class Run(Learner):
+    """A learner with what it learns from, which does not change."""
+
+    environment: Environment
+    reward: BoundReward
+    detector: Predicate
 
     @property
     def group_size(self) -> int:
@@ -56,10 +65,15 @@ def prepare(experiment: Experiment) -> ResolvedExperiment:
 
 def build_run(config: ResolvedExperiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
-    keep_freed_memory()
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
+    return Run(**vars(build_learner(config, pretrained)), environment=environment, reward=reward, detector=detector)
+
+
+def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner:
+    """At step 0, around the base that `config.model` names; takes its weights for the policy's."""
+    keep_freed_memory()
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         draws = torch_generator(config.seed, "adapters")
@@ -70,8 +84,8 @@ def build_run(config: ResolvedExperiment) -> Run:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
-    return Run(config, policy, reference, build_optimizer(policy), tokenizer, vocabulary,
-               pretrained.fingerprint, environment, reward, detector)  # fmt: skip
+    return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
+                   vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint)  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -83,14 +97,12 @@ def keep_freed_memory() -> None:
 
 def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:
     """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
-    tokenizer = pretrained.tokenizer
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-
-    texts = load_texts(config.dataset, config.text_column)
+    tokenizer, texts = pretrained.tokenizer, load_texts(config.dataset, config.text_column)
+    splits = {"train": "train", "eval": config.eval_split}
     try:
-        environment = ENVIRONMENTS[config.env.name].build(texts, encode, tokenizer.decode, unknown_id(tokenizer), config.env)
+        environment = ENVIRONMENTS[config.env.name].build(
+            lambda use: texts(splits[use]), partial(encode, tokenizer), tokenizer.decode, unknown_id(tokenizer), config.env
+        )
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
     needed = config.batch_size // config.num_generations
@@ -122,13 +134,13 @@ def build_optimizer(policy: LanguageModel) -> AdamW:
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 
-def has_base(run: Run) -> bool:
+def has_base(run: Learner) -> bool:
     """Whether the weights before training are at hand."""
     return run.config.adapter is not None or run.reference is not None
 
 
 @contextmanager
-def reference_model(run: Run) -> Iterator[LanguageModel]:
+def reference_model(run: Learner) -> Iterator[LanguageModel]:
     """The model before training: the policy with its adapters off, or the frozen copy."""
     if run.config.adapter is None:
         assert run.reference is not None, "full fine-tuning with beta 0 keeps no reference"

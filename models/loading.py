@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from configs.errors import UserError
@@ -111,14 +111,3 @@ def check_tokenizer(name: str, tokenizer: Tokenizer, config: DecoderConfig) -> N
     for eos in config.eos_token_ids:
         if (token := tokenizer.id_to_token(eos)) not in special:
             raise UserError(f"--model {name}: eos_token_id {eos} is {token!r}, not a special token of its tokenizer")
-
-
-def save_pretrained(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
-    """A folder that `AutoModelForCausalLM.from_pretrained` and `load_pretrained` read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(model.config.to_hf(), indent=2) + "\n")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tokenizer.id_to_token(model.config.eos_token_ids[0])}
-    (folder / "tokenizer_config.json").write_text(json.dumps(special, indent=2) + "\n")

@@ -3,76 +3,76 @@
 Nothing falls back on anything: what cannot be had is a UserError that names it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
+from models.dataset_files import Rows, local_rows, missing_split
 from models.hub import NURSERY, hub_error, silence_retries
 from models.nursery import generator
 
-FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?", re.ASCII)
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_texts(dataset: str, column: str) -> Callable[[str], Iterator[str]]:
-    """`texts(split)` yields the texts of `train` or `test`. Raises UserError when the dataset or its column is missing."""
+    """`texts(split)` yields the texts of a split. Raises UserError when the dataset, its split or its column is missing."""
     if dataset == NURSERY:
         if column != "story":
             raise UserError(f"--text_column {column}: the embedded dataset has the column story only")
-        return generator.stories
+        return nursery_texts
 
     def texts(split: str) -> Iterator[str]:
-        rows = load_rows(dataset, split)
-        if column not in rows.column_names:
-            raise UserError(f"--text_column {column}: {dataset} has the columns {', '.join(rows.column_names)}")
-        for row in rows:
-            if not isinstance(row[column], str):
-                raise UserError(f"--text_column {column}: {dataset} holds {type(row[column]).__name__} there, not text")
-            yield row[column]
+        for where, row in rows_of(dataset, split, column):
+            yield text_of(where, row, column)
 
     return texts
 
 
-def load_rows(dataset: str, split: str) -> Any:
-    """A `datasets.Dataset`."""
+def nursery_texts(split: str) -> Iterator[str]:
+    if split not in generator.SPLITS:
+        raise missing_split("the embedded dataset", split, [*generator.SPLITS])
+    return generator.stories(split)
+
+
+def rows_of(dataset: str, split: str, column: str) -> Rows:
+    folder = Path(dataset)
+    try:
+        is_folder, is_file = folder.is_dir(), folder.is_file()
+    except OSError as error:
+        raise UserError(f"--dataset {dataset}: cannot be read: {error.strerror}") from error
+    if is_folder:
+        return local_rows(folder, split, column)
+    if is_file:
+        raise UserError(f"--dataset {dataset}: is a file; accepted is the folder of train* and test* files")
+    if not HUB_ID.fullmatch(dataset):
+        raise UserError(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")
+    return hub_rows(dataset, split)
+
+
+def hub_rows(dataset: str, split: str) -> Rows:
     import datasets
     from datasets.exceptions import DatasetsError
 
-    folder = Path(dataset)
+    silence_retries()
     try:
-        if folder.is_dir():
-            files = split_files(dataset, split)
-            with no_progress_bars():
-                return datasets.load_dataset(FORMATS[files[0].suffix], data_files={split: [*map(str, files)]}, split=split)
-        if dataset.count("/") > 1 or dataset.startswith((".", "/", "~")):
-            raise UserError(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")
-        silence_retries()
-        return datasets.load_dataset(dataset, split=split)
+        splits: Any = datasets.load_dataset(dataset)
     except (OSError, ValueError, DatasetsError) as error:
-        if not folder.is_dir():
-            raise hub_error("--dataset", dataset, error) from error
-        raise UserError(" ".join(f"--dataset {dataset}: cannot be read: {error.__cause__ or error}".split())) from error
+        raise hub_error("--dataset", dataset, error) from error
+    if split not in splits:
+        raise missing_split(dataset, split, [*map(str, splits)])
+    for number, row in enumerate(splits[split], 1):
+        yield f"{dataset} {split} row {number}", row
 
 
-def split_files(folder: str, split: str) -> list[Path]:
-    files = [file for file in sorted(Path(folder).glob(f"{split}*")) if file.suffix in FORMATS]
-    if not files:
-        raise UserError(f"--dataset {folder}: holds no {split}* file of {', '.join(FORMATS)}")
-    if empty := [file.name for file in files if not file.stat().st_size]:
-        raise UserError(f"--dataset {folder}: {empty[0]} is empty")
-    return files
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """A local folder is read in a moment; what is wrong with it is to stand alone on the screen."""
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    were_disabled = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not were_disabled:
-            enable_progress_bars()
+def text_of(where: str, row: Mapping[str, Any], column: str) -> str:
+    if column not in row:
+        raise UserError(f"--text_column {column}: {where} has the columns {', '.join(row)}")
+    text = row[column]
+    if not isinstance(text, str):
+        raise UserError(f"--text_column {column}: {where} holds {type(text).__name__} there, not text")
+    if SURROGATE.search(text):
+        raise UserError(f"--text_column {column}: {where} holds half of a surrogate pair there, which is no character")
+    return text

@@ -9,6 +9,7 @@ trainer.json                          step, configuration hash, and how many row
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from configs.naming import config_hash
 from grpo.adamw import MOMENTS
-from grpo.run import Run, trained_groups
-from models.loading import save_pretrained
+from grpo.run import Learner, Run, trained_groups
+from models.saving import save_pretrained
 from records import files
 from records.folder import RunFolder, write_json
 from routing.spec import AdapterSpec, spec_from_dict
@@ -29,7 +30,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is incomplete, damaged, or another run's."""
 
 
-def trained_tensors(run: Run) -> dict[str, Tensor]:
+def trained_tensors(run: Learner) -> dict[str, Tensor]:
     return {name: parameter for group in trained_groups(run.policy).values() for name, parameter in group.items()}
 
 
@@ -63,8 +64,8 @@ def save_checkpoint(run: Run, run_folder: RunFolder) -> Path:
     return final
 
 
-def load_checkpoint(run: Run, folder: Path) -> None:
-    """Puts weights, moments and step of a checkpoint into a freshly built run of the same settings.
+def load_checkpoint(run: Learner, folder: Path) -> None:
+    """Puts weights, moments and step of a checkpoint into what was freshly built of the same settings.
 
     Raises CheckpointError for missing, unknown or misshapen entries and for another base model, spec or configuration.
     """
@@ -107,14 +108,14 @@ def check_spec(described: dict[str, Any], spec: AdapterSpec, folder: Path) -> No
         raise CheckpointError(f"{folder}: its adapters are {described}, the run's {spec}")
 
 
-def read_json(file: Path, keys: set[str]) -> dict[str, Any]:
+def read_json(file: Path, keys: set[str], may_have: Collection[str] = ()) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file}: must be an object, not {type(values).__name__}")
-    if wrong := values.keys() ^ keys:
+    if wrong := (values.keys() ^ keys) - {*may_have}:
         raise CheckpointError(f"{file}: missing or unknown {', '.join(sorted(wrong))}")
     return values
 
@@ -133,7 +134,7 @@ def load_tensors(parameters: dict[str, Tensor], file: Path) -> None:
         parameter.data.copy_(saved[name])
 
 
-def load_moments(run: Run, file: Path) -> None:
+def load_moments(run: Learner, file: Path) -> None:
     """All tensors of an adapter have moments, or none has: it never learnt."""
     saved = read_tensors(file)
     counter = torch.zeros(())

@@ -21,7 +21,7 @@ from grpo.labels import eligible_samples
 from grpo.logprobs import completion_logprobs
 from grpo.randomness import SampleKeys, generator
 from grpo.rollout import Rollout, concatenate
-from grpo.run import Run, has_base, reference_model
+from grpo.run import Learner, Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
 from models.decoder import LanguageModel
@@ -82,7 +82,7 @@ def evaluate_modes(
     return evaluations
 
 
-def modes_of(run: Run) -> tuple[str, ...]:
+def modes_of(run: Learner) -> tuple[str, ...]:
     """The modes that can be evaluated: the base only where its weights are at hand."""
     return tuple(mode for mode in MODES[run.config.adapter_kind] if mode != BASE or has_base(run))
 
@@ -129,7 +129,7 @@ def evaluation_uniforms(config: ResolvedExperiment, prompts: list[Prompt], gener
 
 
 @torch.no_grad()
-def sample_mode(run: Run, mode: str, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:
+def sample_mode(run: Learner, mode: str, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:
     """One completion of each prompt."""
     ids, settings = [prompt.token_ids for prompt in prompts], run.config.sampling
     with model_of_mode(run, mode) as model:
@@ -142,7 +142,7 @@ def rows_at_once(count: int) -> list[slice]:
 
 
 @contextmanager
-def model_of_mode(run: Run, mode: str) -> Iterator[LanguageModel]:
+def model_of_mode(run: Learner, mode: str) -> Iterator[LanguageModel]:
     """The model before training, or the policy with the mode's scales where it has adapters."""
     if mode == BASE:
         with reference_model(run) as model:

@@ -1,7 +1,11 @@
-"""A run's model for other programs: merged weights as transformers reads them, or adapters as PEFT reads them."""
+"""A run's model for other programs: merged weights as transformers reads them, or adapters as PEFT reads them.
+
+Beside the weights, an export has what came with the base model, and a card (runs/model_card.py).
+"""
 
 import copy
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.errors import UserError
-from grpo.run import Run
+from grpo.run import Learner
 from models.decoder import LanguageModel
-from models.loading import save_pretrained
+from models.saving import CARD, files_of, save_like
 from records.folder import write_json
 from routing.adapters import adapter_parameters, merge_adapters
 from routing.modes import BASE, MODES
+from runs.model_card import hub_ids, model_card
+from runs.restore import load_learner
 
 
 def check_out_is_free(out: Path) -> None:
@@ -27,26 +33,32 @@ def temporary_for(out: Path) -> Path:
     return out.with_name(out.name + ".tmp")
 
 
-def export_run(run: Run, mode: str | None, form: str, out: Path) -> None:
+def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, base_model: str | None = None) -> None:
     """Writes the new folder `out`: `form` is hf or peft; without a mode, the policy as it was trained.
 
-    Raises UserError for a mode that the run does not have and for a folder that exists; never leaves half of one.
+    Raises UserError for a mode that the run does not have, for a folder that exists and for what `load_learner` refuses;
+    never leaves half of a folder.
     """
     check_out_is_free(out)
-    kind = run.config.adapter_kind
+    learner = load_learner(checkpoint, "cpu", base_model=base_model)
+    kind = learner.config.adapter_kind
     modes = [name for name in MODES[kind] if name != BASE]
     mode = mode or modes[0]
     if mode not in modes:
         raise UserError(f"--mode {mode}: accepted for a run of --adapter.kind {kind}: {', '.join(modes)}")
     if form == "peft" and kind == "none":
         raise UserError("--format peft: full fine-tuning has no adapters; use hf")
+    base = files_of(learner.base_model)
     temporary = temporary_for(out)
     try:
         temporary.mkdir(parents=True)
         if form == "hf":
-            save_pretrained(merged(run, mode), run.tokenizer, temporary)
+            differences = save_like(base, merged(learner, mode), None, temporary)
         else:
-            write_peft(run, mode, temporary, base=out.absolute() / "base")
+            differences = write_peft(learner, mode, temporary, base, hub_ids(learner.config, checkpoint.absolute().parent))
+        adapters = [name for name, scale in MODES[kind][mode].items() if scale]
+        card = model_card(learner, checkpoint, mode, form, adapters, base.get(CARD), differences)
+        (temporary / CARD).write_text(card, encoding="utf-8")
         temporary.rename(out)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
@@ -54,46 +66,47 @@ def export_run(run: Run, mode: str | None, form: str, out: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def merged(run: Run, mode: str) -> LanguageModel:
+def merged(learner: Learner, mode: str) -> LanguageModel:
     """A copy of the policy without adapters that computes what the policy does in a mode."""
-    model = copy.deepcopy(run.policy).cpu()
-    merge_adapters(model, MODES[run.config.adapter_kind][mode])
+    model = copy.deepcopy(learner.policy).cpu()
+    merge_adapters(model, MODES[learner.config.adapter_kind][mode])
     return model
 
 
-def write_peft(run: Run, mode: str, folder: Path, base: Path) -> None:
+def write_peft(learner: Learner, mode: str, folder: Path, base: Mapping[str, Path], hub: Mapping[str, str]) -> list[str]:
     """`base/`, the model before training, and one folder for each adapter that is on in the mode.
 
-    The adapters refer to `base`, where that model will be in the end.
+    Where the base has no name that holds everywhere, the adapters name none: PEFT finds no path beside an adapter.
     """
-    save_pretrained(merged(run, BASE), run.tokenizer, folder / "base")
-    for name, scale in MODES[run.config.adapter_kind][mode].items():
+    differences = save_like(base, merged(learner, BASE), None, folder / "base")
+    for name, scale in MODES[learner.config.adapter_kind][mode].items():
         if scale:
             (folder / name).mkdir()
-            save_file(peft_tensors(run, name), folder / name / "adapter_model.safetensors", metadata={"format": "pt"})
-            write_json(folder / name / "adapter_config.json", peft_config(run, name, base))
+            save_file(peft_tensors(learner, name), folder / name / "adapter_model.safetensors", metadata={"format": "pt"})
+            write_json(folder / name / "adapter_config.json", peft_config(learner, name, hub.get("model")))
+    return [line.replace("`", "`base/", 1) for line in differences]
 
 
-def peft_tensors(run: Run, adapter: str) -> dict[str, Tensor]:
+def peft_tensors(learner: Learner, adapter: str) -> dict[str, Tensor]:
     """What is `LAYER.A.ADAPTER` here is `base_model.model.LAYER.lora_A.weight` there."""
     tensors: dict[str, Tensor] = {}
-    for name, parameter in adapter_parameters(run.policy)[adapter].items():
+    for name, parameter in adapter_parameters(learner.policy)[adapter].items():
         layer, matrix, _ = name.rsplit(".", 2)
         tensors[f"base_model.model.{layer}.lora_{matrix}.weight"] = parameter.detach().cpu().contiguous()
     return tensors
 
 
-def peft_config(run: Run, adapter: str, base: Path) -> dict[str, Any]:
-    spec = run.config.adapter
+def peft_config(learner: Learner, adapter: str, base: str | None) -> dict[str, Any]:
+    spec = learner.config.adapter
     assert spec is not None, "full fine-tuning is refused before"
-    layers = range(0, run.policy.config.num_hidden_layers, spec.stride)
+    layers = range(0, learner.policy.config.num_hidden_layers, spec.stride)
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": str(base),
+        "base_model_name_or_path": base,
         "r": spec.ranks[adapter],
         "lora_alpha": spec.alpha,
-        "target_modules": list(run.policy.targets),
+        "target_modules": list(learner.policy.targets),
         "layers_to_transform": list(layers) if spec.stride > 1 else None,
         "lora_dropout": 0.0,
         "bias": "none",

@@ -13,7 +13,7 @@ from rich.console import Console
 from configs.errors import UserError
 from envs.binding import bind_reward
 from envs.types import BoundReward, Prompt
-from grpo.run import Run, unknown_id
+from grpo.run import Learner, Run, unknown_id
 from grpo.scoring import completions_of
 from records import files
 from records.folder import write_json, write_whole
@@ -31,6 +31,7 @@ from runs.evaluation import (
     sample_mode,
 )
 from runs.reporting import one_line
+from runs.restore import prompts_fingerprint
 from runs.summary import measures_table, run_measures
 
 DrawModes = Callable[[Sequence[dict[str, Any]], Path, int], None]  # rows of routing_eval.jsonl, the checkpoint's folder and step
@@ -41,12 +42,14 @@ def evaluate_checkpoint(
 ) -> None:
     """Prints and writes into the checkpoint's folder, where `draw` leaves a picture. Raises UserError before that."""
     run_folder = checkpoint.absolute().parent
-    history = training_history(run_folder, run.step)
+    history, prompts = training_history(run_folder, run.step), prompts_record(run, run_folder)
     rewards = further_rewards(run, reward_calls)
     evaluations = evaluate_modes(run, modes, count)
     rows = {mode: evaluation_row(evaluation) for mode, evaluation in evaluations.items()}
     for mode, reward in product(evaluations, rewards):
         rows[mode] |= further_row(run, evaluations[mode], reward)
+    if not prompts["of_the_run"]:
+        print(f"{prompts['eval_prompts']} prompts of {run.config.dataset}, which are not those of the run's own evaluations")
     print(evaluation_table(evaluations, run.step))
     if rewards:
         print(rewards_table(rows, [reward.name for reward in rewards]))
@@ -60,7 +63,7 @@ def evaluate_checkpoint(
     samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
     write_whole(checkpoint / files.EVALUATION_SAMPLES, lambda temporary: temporary.write_text("".join(samples)))
     record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
-    record |= {"sampling": vars(run.config.sampling), "history": history, "modes": rows} | measures
+    record |= {"sampling": vars(run.config.sampling), "prompts": prompts} | {"history": history, "modes": rows} | measures
     write_json(checkpoint / files.EVALUATION, record)
     if training := read_rows(run_folder, files.ROUTING_EVAL):
         draw(training, checkpoint, run.step)
@@ -69,12 +72,25 @@ def evaluate_checkpoint(
     print(f"{checkpoint}: {files.EVALUATION}, {files.EVALUATION_SAMPLES}{picture}{replaced}")
 
 
-def chosen_modes(run: Run, every_mode: bool) -> Sequence[str]:
+def prompts_record(run: Run, run_folder: Path) -> dict[str, Any]:
+    """What `run` is evaluated on, and whether the run's own evaluations had the same prompts."""
+    prompts = run.environment.eval_prompts
+    digest = prompts_fingerprint(prompts)
+    return {
+        "dataset": run.config.dataset,
+        "text_column": run.config.text_column,
+        "eval_prompts": len(prompts),
+        "eval_prompts_fingerprint": digest,
+        "of_the_run": digest == read_made_of(run_folder)["eval_prompts_fingerprint"],
+    }
+
+
+def chosen_modes(run: Learner, every_mode: bool) -> Sequence[str]:
     """All modes, or the policy as it was trained and the base."""
     return modes_of(run) if every_mode else (modes_of(run)[0], BASE)
 
 
-def sample_differently(run: Run, temperature: float | None, top_k: int, top_p: float) -> None:
+def sample_differently(run: Learner, temperature: float | None, top_k: int, top_p: float) -> None:
     """From here on the run samples so; without a temperature, at that of its training."""
     trained = run.config.sampling
     changes = {"temperature": trained.temperature if temperature is None else temperature, "top_k": top_k, "top_p": top_p}
@@ -88,7 +104,7 @@ def further_rewards(run: Run, calls: Sequence[str]) -> list[BoundReward]:
         raise UserError(f"--eval_rewards {','.join(calls)}: {error}") from error
 
 
-def replies(run: Run, modes: Sequence[str], text: str) -> Iterator[str]:
+def replies(run: Learner, modes: Sequence[str], text: str) -> Iterator[str]:
     """What each mode says to a prompt, a line a mode."""
     prompt = read_prompt(run, text)
     uniforms = evaluation_uniforms(run.config, [prompt], [0])
@@ -97,7 +113,7 @@ def replies(run: Run, modes: Sequence[str], text: str) -> Iterator[str]:
         yield f"{mode:<12} {one_line(prompt.text)} >> {one_line(completion.text)}"
 
 
-def read_prompt(run: Run, text: str) -> Prompt:
+def read_prompt(run: Learner, text: str) -> Prompt:
     """Raises UserError for a prompt that is empty or too long, or that holds EOS or what the tokenizer does not know."""
     ids = run.tokenizer.encode(text, add_special_tokens=False).ids
     limit, context = run.config.sampling.max_completion_length, run.policy.config.max_position_embeddings
@@ -108,5 +124,5 @@ def read_prompt(run: Run, text: str) -> Prompt:
         "holds text that the tokenizer does not know": unknown_id(run.tokenizer) in ids,
     }
     if fault := next((fault for fault, is_at_fault in faults.items() if is_at_fault), None):
-        raise UserError(f"--prompt {text}: {fault}")
+        raise UserError(f"--prompt {one_line(text)}: {fault}")
     return Prompt(-1, run.tokenizer.decode(ids), tuple(ids))  # no prompt of the environment shares its draws

@@ -1,5 +1,7 @@
 """`train(Experiment(...))`: one run from its settings to its record, in a script, a notebook or `launch.py`."""
 
+import shlex
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
 from runs.reporting import Reporter, wandb_run
-from runs.restore import made_of
+from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
 
@@ -56,7 +58,8 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
         run = build_run(config)
     with console.status("rehearsing a step"):
         run.notes += preflight(run)
-    return train_in(create(path, to_dict(config), made_of(run), config.overwrite), run, console)
+    record = made_of(run) | {"paths": relative_paths(config)}
+    return train_in(create(path, to_dict(config), record, config.overwrite), run, console)
 
 
 def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False) -> RunRecord:
@@ -89,6 +92,8 @@ def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
     except BaseException as error:
         state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
         folder.status(state, run.step, error=cause)
+        if state == FAILED:
+            folder.log(traceback.format_exc())
         folder.log(f"{state} at step {run.step}: {cause}")
         raise
     finally:
@@ -150,7 +155,8 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     write_json(folder.path / files.SUMMARY, summary)
     reporter.say(summary_table(summary))
     reporter.print(speed_line(reporter.timing))
-    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {folder.path}/{files.CHECKPOINT}{run.step}")
+    checkpoint = shlex.quote(f"{folder.path}/{files.CHECKPOINT}{run.step}")
+    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {checkpoint}")
     folder.status(FINISHED, run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from configs.experiment import Experiment
 from models.llama import Llama
-from models.loading import save_pretrained
 from models.nursery import generator
+from models.saving import save_pretrained
 from runs.trainer import RunRecord, train
 from tests.helpers import STORIES, randomize, tiny_config
 

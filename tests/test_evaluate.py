@@ -14,7 +14,7 @@ import evaluate
 from envs.types import Completion
 from grpo.randomness import generator
 from runs.evaluation import RESAMPLES, evaluate_modes
-from runs.export import export_run
+from runs.export import export_checkpoint
 from runs.restore import load_run
 from tests.helpers import pixels_of
 
@@ -135,9 +135,9 @@ def test_a_hack_rate_without_a_predicate_is_null_and_a_dash(checkpoint, capsys):
 @pytest.mark.parametrize("mode", ["both", "retain_only"])
 def test_likelihoods_are_those_of_transformers(checkpoint, tmp_path: Path, mode: str):
     """nll_base and kl_to_base, token by token from the exported models; EOS counts as a token."""
-    run = load_run(checkpoint("routed"), "cpu")
+    run = load_run(folder := checkpoint("routed"), "cpu")
     evaluation = evaluate_modes(run, [mode], 12)[mode]
-    export_run(run, mode, "hf", tmp_path / "mode")
+    export_checkpoint(folder, mode, "hf", tmp_path / "mode")
     own = logprobs(tmp_path / "mode", evaluation.completions)
     base = logprobs(Path(run.config.model), evaluation.completions)
     assert evaluation.metrics["nll_base"] == pytest.approx(-sum(base) / len(base), abs=1e-4)
@@ -295,7 +295,7 @@ def test_a_prompt_gets_a_line_of_each_mode_and_nothing_is_written(checkpoint, ca
 def test_a_greedy_answer_to_a_prompt_is_that_of_transformers(checkpoint, tmp_path: Path, capsys):
     folder = checkpoint("routed")
     run = load_run(folder, "cpu")
-    export_run(run, "retain_only", "hf", tmp_path / "out")
+    export_checkpoint(folder, "retain_only", "hf", tmp_path / "out")
     run_door("--model_path", folder, "--prompt", "the cat was", "--temperature", 0)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("retain_only")]
     ids = torch.tensor([run.tokenizer.encode("the cat was", add_special_tokens=False).ids])
@@ -312,11 +312,14 @@ def test_a_greedy_answer_to_a_prompt_is_that_of_transformers(checkpoint, tmp_pat
         ("", "holds no token"),
         ("cat " * 53, "is 53 tokens long; with completions of 12 the model takes 52"),
         ("the end [EOS] the", "holds the end-of-text token"),
+        ("the end\n\n[EOS] the", "holds the end-of-text token"),
         ("the ☃ melts", "holds text that the tokenizer does not know"),
     ],
 )
 def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str, fault: str):
-    assert refusal(capsys, "--model_path", checkpoint("lora"), "--prompt", prompt) == f"--prompt {prompt}: {fault}"
+    assert (
+        refusal(capsys, "--model_path", checkpoint("lora"), "--prompt", prompt) == f"--prompt {' '.join(prompt.split())}: {fault}"
+    )
 
 
 # What it refuses
@@ -339,6 +342,8 @@ def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str,
         ("--model_path x --prompt a --n_samples 5", "--n_samples 5: has no effect with --prompt"),
         ("--model_path x --prompt a --eval_rewards happy_exp", "--eval_rewards happy_exp: has no effect with --prompt"),
         ("--model_path x --prompt a --show 1", "--show 1: has no effect with --prompt"),
+        ("--model_path x --prompt a --dataset d", "--dataset d: has no effect with --prompt"),
+        ("--model_path x --prompt a --text_column c", "--text_column c: has no effect with --prompt"),
         ("--model_path x --eval_rewards a,,b", "--eval_rewards a,,b: must name each reward once, with commas between them"),
         ("--model_path x --eval_rewards a,a", "--eval_rewards a,a: must name each reward once, with commas between them"),
         ("--model_path x --n_sample 5", "--n_sample: no such option (did you mean --n_samples?); --help lists them"),
@@ -384,7 +389,7 @@ def test_exporting_says_where(checkpoint, tmp_path: Path, capsys):
         "export", "--model_path", checkpoint("routed"), "--mode", "retain_only", "--format", "peft", "--out", tmp_path / "out"
     )
     assert capsys.readouterr().out == f"{tmp_path / 'out'}\n"
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"base", "retain"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "base", "retain"}
 
 
 def test_exporting_over_something_is_refused(checkpoint, tmp_path: Path, capsys):
@@ -399,5 +404,8 @@ def test_help_names_every_option(capsys, words: list[str]):
         evaluate.main(words)
     assert stop.value.code == 0
     said = capsys.readouterr().out
-    expected = {"--help": "--model_path --n_samples --eval_rewards --temperature --top_k --top_p --show --prompt --device"}
-    assert all(option in said for option in expected.get(words[0], "--model_path --out --mode --format").split())
+    expected = {
+        "--help": "--model_path --n_samples --eval_rewards --temperature --top_k --top_p --show --prompt --dataset --text_column "
+        "--base_model --device"
+    }
+    assert all(option in said for option in expected.get(words[0], "--model_path --out --mode --format --base_model").split())

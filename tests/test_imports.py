@@ -144,7 +144,9 @@ import launch
 code = launch.main(sys.argv[2:])
 print(code, *[name for name in sys.argv[1].split() if name in sys.modules])
 """
-NOT_FOR_A_RUN = "transformers datasets pyarrow wandb pandas scipy altair vl_convert jinja2 torch._dynamo torch._inductor sympy"
+NOT_FOR_A_RUN = (
+    "transformers datasets pyarrow wandb pandas scipy altair vl_convert jinja2 torch._dynamo torch._inductor sympy vaderSentiment"
+)
 
 
 def test_a_run_of_an_embedded_corpus_imports_nothing_that_it_does_not_need(tiny_words: Callable[..., list[str]]):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import launch
 import runs.trainer
+from envs.registry import REWARDS
+from envs.types import FIRST_EVAL_INDEX, Completion
 from grpo.run import Run
 from records.rows import read_rows
 from runs.preflight import PreflightFailure
@@ -143,7 +147,7 @@ def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--env.prompt_length 60", "--sampling.max_completion_length 12: with prompts of up to 60 tokens"),
         (
             "--env.prompt_length 500",
-            "--dataset nursery: the dataset's train split has no new story of at least",
+            "--dataset nursery: no new story of at least prompt_length=500 tokens for train prompts",
         ),
         ("--env.num_prompts 1", "--dataset nursery: 1 prompts; one step needs 2"),
         ("--text_column title", "--text_column title: the embedded dataset has the column story only"),
@@ -217,11 +221,15 @@ STORY = "once there was a little cat who lived in a big house. {} was very happy
 STORIES = [{"story": STORY.format(i)} for i in range(3)]
 LONG = [{"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")]
 DATASETS: dict[str, tuple[list[dict], list[dict], str]] = {
-    "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {} has the columns text"),
-    "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {} holds int there, not text"),
-    "nothing long enough": ([{"story": "the cat."}], LONG, "--dataset {}: the dataset's train split has no new story"),
+    "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {}/train.jsonl line 1 has the columns text"),
+    "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {}/train.jsonl line 1 holds int there, not text"),
+    "nothing long enough": (
+        [{"story": "the cat."}],
+        LONG,
+        "--dataset {}: no new story of at least prompt_length=8 tokens for train prompts",
+    ),
     "too few prompts": (LONG[:1], LONG[1:], "--dataset {}: 1 prompts; one step needs 2"),
-    "nothing to evaluate on": (LONG, LONG, "--dataset {}: the dataset's test split has no new story"),
+    "nothing to evaluate on": (LONG, LONG, "--dataset {}: no new story of at least prompt_length=8 tokens for eval prompts"),
     "unknown words": (
         [{"story": f"故 {word} little cat and the big dog was happy."} for word in ("the", "a", "and")],
         LONG,
@@ -241,13 +249,10 @@ def test_an_unusable_dataset_is_one_line(refused: Callable[..., str], tmp_path: 
 
 
 def test_a_dataset_without_files_is_one_line(refused: Callable[..., str], tmp_path: Path):
-    assert refused("--dataset", str(tmp_path)).startswith(f"--dataset {tmp_path}: holds no train* file")
+    assert refused("--dataset", str(tmp_path)).startswith(f"--dataset {tmp_path}: holds no train split; it has no splits")
 
 
-def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, capsys):
     folder = tmp_path / "stories"
     folder.mkdir()
     for name, rows in (("train", LONG[:4]), ("test", LONG[4:])):
@@ -289,6 +294,22 @@ def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
     assert launch.main(tiny_words()) == 1
     assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
     assert not (tmp_path / "output").exists()
+
+
+def test_a_reward_that_raises_stops_the_run_in_one_line_and_leaves_its_traceback_in_the_log(
+    tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def raises_later(completions: list[Completion]) -> list[float]:
+        if completions[0].prompt.index < FIRST_EVAL_INDEX:
+            raise KeyError("tone")
+        return [0.5] * len(completions)
+
+    monkeypatch.setitem(REWARDS, "happy_exp", replace(REWARDS["happy_exp"], function=raises_later))
+    assert launch.main(tiny_words("--reward=happy_exp", "--max_steps=2")) == 1
+    *_, said = capsys.readouterr().err.splitlines()
+    assert re.fullmatch("error: step 0: reward happy_exp raised KeyError: 'tone' at index 0; prompt '.+'", said)
+    log = (only_run(tmp_path / "output") / "train.log").read_text()
+    assert 'raise KeyError("tone")' in log and log.splitlines()[-1] == f"failed at step 0: ContractViolation: {said[7:]}"
 
 
 def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):

@@ -22,6 +22,7 @@ from models.nursery.inflect import article, comparative, gerund, past, plural, t
 DATA = Path(__file__).parent / "data"
 SEED = 0  # of the corpus that the shipped weights were trained on
 TRAIN_STORIES, TEST_STORIES = 100_000, 5_000  # what the two splits hold
+SPLITS = ("train", "test")
 TEST_NUMBERS = "test_numbers.txt"  # made by `python -m models.nursery.making.split`
 TEST_SHARE = 1 / 16  # of all stories, those whose digest puts them into `test`
 SKEW = 1.6  # 1 draws lexicon words uniformly; above, the first words of a list come up more often
@@ -234,7 +235,7 @@ def stories(split: str, count: int | None = None, seed: int = SEED) -> Iterator[
 
     Raises ValueError for a split other than `train` and `test`, and where the shipped numbers are not those of this corpus.
     """
-    if split not in ("train", "test"):
+    if split not in SPLITS:
         raise ValueError(f"the nursery corpus has the splits train and test, not {split!r}")
     count = {"train": TRAIN_STORIES, "test": TEST_STORIES}[split] if count is None else count
     if split == "test" and seed == SEED and count <= TEST_STORIES:

@@ -61,7 +61,7 @@ def test_rates_by_hand():
         written("happy happy happy happy", finished=False),
     ]
     rewards, detectors = reward_rates(completions), detector_rates(completions)
-    assert rewards.keys() == rewards_of("stories").keys()
+    assert rewards.keys() == rewards_of("stories").keys() - {"classifier"}
     assert rewards["happy_binary"] == (3 / 4, 1 / 2)
     assert rewards["happy_count"] == (pytest.approx(8 / 20), 1 / 2)
     assert rewards["sentence_length_5"] == (1 / 4, None)

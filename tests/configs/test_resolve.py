@@ -283,6 +283,11 @@ REFUSED = [
         for name in ["lr", "adapter.alpha", "grpo.max_grad_norm", "reward_penalty"]
         for value in ["0", "-0.1", "inf", "nan"]
     ),
+    ("--eval_split train", "--eval_split train: must be another split than that of the training prompts"),
+    *(
+        (f"--eval_split {value}", f"--eval_split {value}: must be the name of a split: a word")
+        for value in ["../test", "test[:10%]", "te*", "a+b"]
+    ),
     *((f"--beta {value}", f"--beta {float(value)}: must be 0 or more") for value in ["-0.01", "inf", "nan"]),
     *(
         (f"--grpo.epsilon_low {value}", f"--grpo.epsilon_low {float(value)}: must be between 0 and 1")
@@ -391,6 +396,14 @@ REFUSED = [
     ("--beta 0 --grpo.kl_estimator k2", "--grpo.kl_estimator k2: has no effect with --beta 0"),
     ("--beta 0 --grpo.kl_corrected", "--grpo.kl_corrected True: has no effect with --beta 0"),
     ("--env.name repeat --env.prompt_length 9", "--env.prompt_length 9: has no effect with --env.name repeat"),
+    (
+        "--env.name repeat --eval_split dev",
+        "--eval_split dev: has no effect with --env.name repeat, which holds words out itself",
+    ),
+    (
+        "--env.name repeat --eval_split test",
+        "--eval_split test: has no effect with --env.name repeat, which holds words out itself",
+    ),
     # The same at their defaults: nobody writes an option that is to have no effect.
     ("--routing.mode classic", "--routing.mode classic: has no effect without --routing.enabled"),
     ("--routing.retain_rollouts 0", "--routing.retain_rollouts 0: has no effect without --routing.enabled"),

@@ -17,7 +17,7 @@ from sweeps.dry_run import StepTime
 def quick_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     """No preflight, which takes longer than a tiny run, no GPU, and no step measured."""
     for module in (runs.trainer, runs.resume):
-        monkeypatch.setattr(module, "preflight", lambda _: None)
+        monkeypatch.setattr(module, "preflight", lambda _: ())
     monkeypatch.setattr(sweep, "gpus", list)
     monkeypatch.setattr(sweep, "measured_step_time", lambda *_, **__: StepTime(0.1, "a test"))
 

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from envs.binding import bind_reward
 from envs.combination import Combination, Component
 from envs.registry import REWARDS, RegisteredFunction, reward, rewards_of
-from envs.rewards import sentence_lengths
 from envs.scoring import audit, score
 from envs.types import ContractViolation, Values
 
@@ -56,19 +55,6 @@ def test_by_hand(written, spec: str, text: str, expected: float):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "lengths"),
-    [
-        (("a", "b", ".", "c", "Ġ?", "▁!", "d"), [2, 1]),  # a leading space marker does not hide a delimiter
-        (("a", "..", "b", "##.", "."), [4]),  # only the exact tokens end a sentence
-        (("Ġ", "a", "."), [2]),  # a marker alone is a token
-        ((".", "."), []),
-    ],
-)
-def test_sentences_end_at_the_tokenizers_own_delimiters(tokens: tuple[str, ...], lengths: list[int]):
-    assert sentence_lengths(tokens) == lengths
-
-
-@pytest.mark.parametrize(
     ("spec", "hacked"),
     [
         ("happy_binary", [False, False, True]),
@@ -87,9 +73,9 @@ def test_the_hack_of_each_reward(written, spec: str, hacked: list[bool] | None):
     assert audit(bind_reward(spec, "stories"), [written("happy " * count) for count in (0, 2, 3)]).hacked == hacked
 
 
-@pytest.mark.parametrize("name", rewards_of("stories"))
+@pytest.mark.parametrize("name", sorted(rewards_of("stories").keys() - {"classifier"}))
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.lists(st.sampled_from(["happy", "unhappy", "a", ".", "?", "Ġ!", "▁", "ß"]), max_size=40), max_size=4))
+@given(st.lists(st.lists(st.sampled_from(["happy", "unhappy", "sad", "a", ".", "?", "Ġ!", "▁", "ß"]), max_size=40), max_size=4))
 def test_bounded_rewards_are_between_0_and_1(written, name: str, texts: list[list[str]]):
     entry = REWARDS[name]
     assert isinstance(entry, Combination) or entry.bounded
@@ -116,7 +102,7 @@ def test_a_registered_combination_has_its_roles_and_cap():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("happy", "reward 'happy' is unknown; accepted: happy_binary, happy_bonus, happy_count, happy_exp, sentence_length_10, "),
+        ("happy", "reward 'happy' is unknown; accepted: classifier, happy_binary, happy_bonus, happy_count, happy_exp, "),
         ("happy_count(3)", "by name"),
         ("happy_count(limit=3)", r"happy_count: unknown parameter limit=3; accepted: cap=5 \(an int, at least 1\)"),
         ("happy_binary(cap=3)", "unknown parameter cap=3; accepted: it takes none"),
@@ -143,7 +129,7 @@ def test_a_reward_belongs_to_its_environments(spec: str):
 @pytest.mark.parametrize("name", ["nothing", "sentence_length_5_with_happy"])
 def test_a_component_is_a_registered_function(name: str):
     combination = Combination((Component(name, "retain"),), cap=None, hack=None, name="mine")
-    with pytest.raises(ValueError, match=f"reward component '{name}' is unknown; accepted: happy_binary, "):
+    with pytest.raises(ValueError, match=f"reward component '{name}' is unknown; accepted: classifier, happy_binary, "):
         bind_reward(combination, "stories")
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from envs.binding import bind_reward
 from envs.scoring import audit, combined_rewards, score
@@ -100,6 +101,11 @@ WRONG_VALUES = [
     ([-0.01, 0.5], r"returned -0.01 at index 0, not in \[0, 1\]; prompt 'the first'"),
     ([0.5, None], "returned None at index 1, not a number; prompt 'the second'"),
     (["0.5", 0.5], "returned '0.5' at index 0, not a number; prompt 'the first'"),
+    ([0.5, 10**400], "returned 1000*0 at index 1, not finite; prompt 'the second'"),
+    ([0.5, 1 + 1e-5], r"returned 1.00001 at index 1, not in \[0, 1\]; prompt 'the second'"),
+    ([0.5, np.array([0.5])], r"returned array\(\[0.5\]\) at index 1, not a number; prompt 'the second'"),
+    ([0.5, torch.tensor(0.5)], r"returned tensor\(0.5000\) at index 1, not a number; prompt 'the second'"),
+    ([0.5, torch.eye(2)], r"returned tensor\(\[\[1., 0.\], \[0., 1.\]\]\) at index 1, not a number; prompt"),
 ]
 WRONG_FLAGS = [
     ([True], "returned 1 values for 2 completions"),
@@ -110,7 +116,16 @@ WRONG_FLAGS = [
     ([True, None], "returned None at index 1, not a bool; prompt 'the second'"),
     (["True", True], "returned 'True' at index 0, not a bool; prompt 'the first'"),
 ]
-NO_LISTS = [(None, "returned a NoneType"), (0.5, "returned a float"), ({0: 0.5, 1: 0.5}, "returned a dict")]
+NO_LISTS = [
+    (None, "returned a NoneType"),
+    (0.5, "returned a float"),
+    ({0: 0.5, 1: 0.5}, "returned a dict"),
+    ((each for each in (0.5, 0.5)), "returned a generator"),
+    (torch.tensor([0.5, 0.5]), "returned a Tensor"),
+    (np.array([[0.5], [0.5]]), r"returned an array of shape \(2, 1\); a list is wanted"),
+    (np.array(0.5), r"returned an array of shape \(\); a list is wanted"),
+    (np.array([0.5]), "returned 1 values for 2 completions"),
+]
 
 
 @pytest.fixture
@@ -151,6 +166,73 @@ def test_numpy_bools_are_bools(two):
     detected, hacked = score(reward, giving(np.False_, np.True_), two).detected, audit(reward, two).hacked or []
     assert (detected, hacked) == ([False, True], [True, False])
     assert {type(each) for each in detected + hacked} == {bool}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([np.True_, False], [1.0, 0.0]),
+        ([np.float32(0.5), np.int64(1)], [0.5, 1.0]),
+        (np.array([0.25, 1.0]), [0.25, 1.0]),
+        (np.array([True, False]), [1.0, 0.0]),
+        ([1 + 1e-9, -1e-9], [1.0, 0.0]),
+        (np.array([1, 0.5], dtype=np.float16), [1.0, 0.5]),
+    ],
+)
+def test_numbers_of_numpy_are_numbers_and_what_rounding_adds_is_taken_off(two, values: Any, expected: list[float]):
+    reward = BoundReward("mine", (part("sound", "retain", lambda _: values),), cap=None, hack=None)
+    scores = score(reward, UNDETECTED, two)
+    assert scores.rewards == scores.components["sound"] == expected
+    assert {type(each) for each in scores.components["sound"]} == {float}
+
+
+def test_arrays_of_bools_are_lists_of_bools(two):
+    flags = np.array([True, False])
+    reward = BoundReward("mine", (part("sound", "retain", [0.5, 0.5]),), cap=None, hack=lambda _: flags)
+    assert score(reward, lambda _: flags, two).detected == audit(reward, two).hacked == [True, False]
+
+
+def test_rounding_is_left_where_there_are_no_bounds(two):
+    reward = BoundReward("mine", (part("wide", "retain", [1 + 1e-9, -1e-9], bounded=False),), cap=None, hack=None)
+    assert score(reward, UNDETECTED, two).rewards == [1 + 1e-9, -1e-9]
+
+
+def raising_for(*texts: str) -> Callable[[list], Any]:
+    def function(completions: list) -> list[float]:
+        if len(completions) > 1 or completions[0].text in texts:
+            raise ZeroDivisionError("division\nby zero")
+        return [0.5]
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "where"),
+    [
+        (raising_for("b"), "at index 1; prompt 'the second'"),
+        (raising_for("a", "b"), "at index 0; prompt 'the first'"),
+        (raising_for(), "for 2 completions together, for none alone"),
+    ],
+)
+def test_what_raises_is_named_with_the_completion(two, function: Callable[[list], Any], where: str):
+    sound = part("sound", "retain", [0.5, 0.5])
+    with pytest.raises(ContractViolation) as caught:
+        score(BoundReward("mine", (sound, part("broken", "forget", function)), cap=None, hack=None), UNDETECTED, two)
+    assert str(caught.value) == f"reward broken raised ZeroDivisionError: division by zero {where}"
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    reward = BoundReward("mine", (sound,), cap=None, hack=function)
+    for call, what in ((lambda: score(reward, function, two), "detector"), (lambda: audit(reward, two), "hack predicate")):
+        with pytest.raises(ContractViolation, match=f"^{what} .* raised ZeroDivisionError: division by zero {where}$"):
+            call()
+
+
+def test_an_interruption_is_no_fault_of_the_reward(two):
+    with pytest.raises(KeyboardInterrupt):
+        score(BoundReward("mine", (part("slow", "retain", interrupted),), cap=None, hack=None), UNDETECTED, two)
+
+
+def interrupted(_: list) -> list[float]:
+    raise KeyboardInterrupt
 
 
 def test_unbounded_components_need_only_be_finite(two):

@@ -21,8 +21,8 @@ class Settings:
     num_eval_prompts: int = 100
 
 
-def encode(texts: list[str]) -> list[list[int]]:
-    return [[ord(letter) for letter in text] for text in texts]
+def encode(texts: list[str], most: int | None = None) -> list[list[int]]:
+    return [[ord(letter) for letter in text][:most] for text in texts]
 
 
 def decode(ids: list[int]) -> str:
@@ -30,7 +30,7 @@ def decode(ids: list[int]) -> str:
 
 
 def build(train: Iterable[str], test: Iterable[str], unk_id: int | None = UNKNOWN, **settings: int) -> Environment:
-    return build_stories({"train": train, "test": test}.__getitem__, encode, decode, unk_id, Settings(**settings))
+    return build_stories({"train": train, "eval": test}.__getitem__, encode, decode, unk_id, Settings(**settings))
 
 
 def ids(*beginnings: str) -> list[tuple[int, ...]]:
@@ -57,27 +57,16 @@ def test_no_evaluation_prompt_is_a_training_prompt():
     assert [prompt.token_ids for prompt in environment.eval_prompts] == ids("xyz")
 
 
-def test_no_more_of_a_text_is_tokenized_than_its_first_words():
-    """Twice as many words as the prompt has tokens, the space between them as it is."""
-    seen: list[str] = []
+def test_no_more_of_a_text_is_asked_for_than_its_prompt():
+    lengths: list[int | None] = []
 
-    def encode_words(texts: list[str]) -> list[list[int]]:
-        seen.extend(texts)
-        return [[len(word) for word in text.split()] for text in texts]
+    def noted(texts: list[str], most: int | None = None) -> list[list[int]]:
+        lengths.append(most)
+        return encode(texts, most)
 
-    texts = {"train": [" a bb\n ccc  dddd eeeee", "dd dd", "a bb ccc dddd"], "test": ["ccc ccc ccc"]}
-    environment = build_stories(texts.__getitem__, encode_words, decode, None, Settings(prompt_length=2))
-    assert seen == [" a bb\n ccc  dddd", "dd dd", "a bb ccc dddd", "ccc ccc ccc"]
-    assert [prompt.token_ids for prompt in environment.train_prompts] == [(1, 2), (2, 2)]
-
-
-def test_a_text_whose_first_words_are_no_tokens_is_tokenized_whole():
-    def encode_letters(texts: list[str]) -> list[list[int]]:
-        return [[ord(letter) for letter in text if letter.isalpha()] for text in texts]
-
-    texts = {"train": ["- - - - a b c", "- - - - - - d"], "test": ["e f g"]}
-    environment = build_stories(texts.__getitem__, encode_letters, decode, None, Settings(prompt_length=2))
-    assert [prompt.token_ids for prompt in environment.train_prompts] == ids("ab")
+    texts = {"train": ["abcdef"], "eval": ["uvwxyz"]}
+    build_stories(texts.__getitem__, noted, decode, UNKNOWN, Settings(prompt_length=4))
+    assert lengths == [4, 4]
 
 
 def test_indices_never_coincide():
@@ -109,9 +98,9 @@ def test_endless_texts_are_read_no_further_than_needed():
     assert read == 2 * CHUNK
 
 
-@pytest.mark.parametrize(("train", "test", "split"), [(["ab"], ["xyz"], "train"), (["abc"], ["xy", "abcd"], "test")])
-def test_no_prompt_at_all_is_an_error(train: list[str], test: list[str], split: str):
-    with pytest.raises(ValueError, match=f"the dataset's {split} split has no new story of at least prompt_length=3 tokens"):
+@pytest.mark.parametrize(("train", "test", "use"), [(["ab"], ["xyz"], "train"), (["abc"], ["xy", "abcd"], "eval")])
+def test_no_prompt_at_all_is_an_error(train: list[str], test: list[str], use: str):
+    with pytest.raises(ValueError, match=f"no new story of at least prompt_length=3 tokens for {use} prompts"):
         build(train, test)
 
 
@@ -120,13 +109,13 @@ def hundred(unknown: int) -> list[str]:
     return [f"{number}234567890"[:10] for number in "abcdefghi"] + ["?" * unknown + "j" * (10 - unknown)]
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_more_than_one_percent_of_unknown_tokens_is_an_error(split: str):
+@pytest.mark.parametrize("use", ["train", "eval"])
+def test_more_than_one_percent_of_unknown_tokens_is_an_error(use: str):
     def with_unknown(unknown: int, unk_id: int | None = UNKNOWN) -> Environment:
-        splits = {"train": ["k" * 10], "test": ["l" * 10]} | {split: hundred(unknown)}
-        return build(splits["train"], splits["test"], unk_id=unk_id, prompt_length=10)
+        texts = {"train": ["k" * 10], "eval": ["l" * 10]} | {use: hundred(unknown)}
+        return build(texts["train"], texts["eval"], unk_id=unk_id, prompt_length=10)
 
     with_unknown(1)
     with_unknown(10, unk_id=None)
-    with pytest.raises(ValueError, match=rf"2\.0% of the {split} prompts' tokens .*tokenizer and dataset do not fit"):
+    with pytest.raises(ValueError, match=rf"2\.0% of the {use} prompts' tokens .*tokenizer and dataset do not fit"):
         with_unknown(2)

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import launch
-from models.loading import save_pretrained
+from models.saving import save_pretrained
 from tests.helpers import EOS, UNK, only_run, tiny_llama
 
 FRAME = "tell a story with the words and , ."

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models
 
 from configs.experiment import Experiment
 from envs.types import Audit, Prompt, Scores
@@ -101,3 +102,26 @@ def test_rewards_keep_all_their_digits():
     scores = Scores([0.1, 1 / 3, 1e-9], {}, [True, False, True])
     assert rewards_tensor(scores, torch.device("cpu")).tolist() == [0.1, 1 / 3, 1e-9]
     assert detected_tensor(scores, torch.device("cpu")).tolist() == [True, False, True]
+
+
+BYTES, SPACES = decoders.ByteLevel(), decoders.Replace("▁", " ")
+
+
+@pytest.mark.parametrize(
+    ("model", "decoder", "kind"),
+    [
+        (models.WordPiece(), None, "wordpiece"),
+        (models.WordLevel(), None, "wordpiece"),
+        (models.BPE(), BYTES, "byte_level"),
+        (models.BPE(), decoders.Sequence([BYTES, decoders.Strip()]), "byte_level"),
+        (models.BPE(), decoders.Sequence([SPACES, decoders.ByteFallback(), decoders.Fuse()]), "sentencepiece"),
+        (models.Unigram(), decoders.Metaspace(), "sentencepiece"),
+        (models.BPE(), None, "sentencepiece"),
+    ],
+)
+def test_a_completion_says_how_its_tokens_are_written(run: Run, model: models.Model, decoder: decoders.Decoder, kind: str):
+    rollout = rollout_of(run, ["the happy cat."], [True])
+    run.tokenizer = Tokenizer(model)
+    if decoder:
+        run.tokenizer.decoder = decoder
+    assert [completion.vocabulary for completion in completions_of(run, PROMPTS[:1], rollout)] == [kind]

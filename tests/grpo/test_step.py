@@ -209,7 +209,7 @@ def test_a_reward_that_is_no_number_stops_with_its_name_and_prompt(tiny: MakeExp
     run.reward = replace(run.reward, components=(broken,))
     said = stopped(run, ContractViolation)
     last = step_prompts(run, 0)[-1]
-    assert said == f"reward happy_binary returned nan at index 7, not finite; prompt {last.text!r}"
+    assert said == f"step 0: reward happy_binary returned nan at index 7, not finite; prompt {last.text!r}"
 
 
 def test_a_sum_of_rewards_that_overflows_stops_with_step_and_prompt(tiny: MakeExperiment):

@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from configs.errors import UserError
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 from tests.families import TINY, pair, tiny_model, tiny_raw
 from tests.helpers import random_prompts, right_padded, tiny_tokenizer
 

@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.errors import UserError
 from models.llama import Llama
-from models.loading import fingerprint, load_pretrained, save_pretrained
+from models.loading import fingerprint, load_pretrained
+from models.saving import save_pretrained
 from tests.helpers import VOCAB, random_prompts, right_padded, tiny_llama, tiny_tokenizer, transformers_twin
 
 IDS = right_padded(random_prompts([7, 7]))

@@ -1,7 +1,8 @@
-"""Texts come split by split and in order; a dataset that does not do is one line to the user."""
+"""Texts come split by split and in order; a dataset that does not do is one line to the user (files: test_dataset_files.py)."""
 
 import json
 
+import datasets
 import pytest
 
 from configs.errors import UserError
@@ -25,15 +26,6 @@ def test_texts_of_a_local_folder_come_split_by_split_in_order(stories, split, ro
     assert list(load_texts(str(stories), "story")(split)) == [row["story"] for row in rows]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_texts_may_be_csv_or_parquet(tmp_path, kind):
-    import pandas
-
-    frame = pandas.DataFrame(TRAIN[:2])
-    {"csv": lambda path: frame.to_csv(path, index=False), "parquet": frame.to_parquet}[kind](tmp_path / f"train.{kind}")
-    assert list(load_texts(str(tmp_path), "story")("train")) == [row["story"] for row in TRAIN[:2]]
-
-
 def text_error_of(dataset, column="story", split="train") -> str:
     with pytest.raises(UserError) as caught:
         list(load_texts(str(dataset), column)(split))
@@ -42,37 +34,24 @@ def text_error_of(dataset, column="story", split="train") -> str:
 
 
 def test_a_missing_column_is_named_with_those_there_are(stories):
-    assert text_error_of(stories, "text") == f"--text_column text: {stories} has the columns story, number"
+    message = f"--text_column text: {stories}/train-0.jsonl line 1 has the columns story, number"
+    assert text_error_of(stories, "text") == message
 
 
-def test_a_column_that_holds_no_text_is_refused(stories):
-    assert text_error_of(stories, "number") == f"--text_column number: {stories} holds int there, not text"
-
-
-def test_a_text_that_is_missing_in_one_row_is_refused(stories):
-    (stories / "test.jsonl").write_text('{"story": "There ."}\n{"story": null}\n')
-    assert text_error_of(stories, split="test") == f"--text_column story: {stories} holds NoneType there, not text"
-
-
-DATASET_DAMAGE = {
-    "no file of the split": (lambda folder: (folder / "test.jsonl").unlink(), ["holds no test* file"]),
-    "a broken file": (lambda folder: (folder / "test.jsonl").write_text('{"story": oh\n'), ["cannot be read", "JSON parse"]),
-    "an empty file": (lambda folder: (folder / "test.jsonl").write_text(""), ["test.jsonl is empty"]),
-}
-
-
-@pytest.mark.parametrize(("damage", "named"), DATASET_DAMAGE.values(), ids=DATASET_DAMAGE)
-def test_a_damaged_dataset_is_one_line_that_names_the_damage(stories, damage, named):
-    damage(stories)
-    message = text_error_of(stories, split="test")
-    assert message.startswith(f"--dataset {stories}: ")
-    for part in named:
-        assert part in message
-
-
-@pytest.mark.parametrize("name", ["/no/where", "./nowhere", "a/b/c"])
+@pytest.mark.parametrize("name", ["/no/where", "./nowhere", "a/b/c", "no[where]", "a::b", "s3://b", "~/a"])
 def test_a_dataset_that_is_neither_folder_nor_hub_id_is_refused(name):
-    assert text_error_of(name) == f"--dataset {name}: no such folder; accepted are nursery, a local folder, or a hub id"
+    with pytest.raises(UserError) as caught:
+        list(load_texts(name, "story")("train"))
+    assert str(caught.value) == f"--dataset {name}: no such folder; accepted are nursery, a local folder, or a hub id"
+
+
+def test_a_file_is_no_dataset(stories):
+    file = stories / "test.jsonl"
+    assert text_error_of(file) == f"--dataset {file}: is a file; accepted is the folder of train* and test* files"
+
+
+def test_a_name_that_no_file_can_have_is_one_line():
+    assert text_error_of("x" * 300) == f"--dataset {'x' * 300}: cannot be read: File name too long"
 
 
 def test_a_hub_dataset_that_cannot_be_reached_names_the_embedded_choice():
@@ -81,6 +60,22 @@ def test_a_hub_dataset_that_cannot_be_reached_names_the_embedded_choice():
     assert message.endswith("the embedded choice is --dataset nursery")
 
 
-def test_the_embedded_dataset_has_its_one_column():
+def test_a_hub_dataset_gives_its_splits_and_names_row_and_column(monkeypatch):
+    splits = {split: datasets.Dataset.from_list(rows) for split, rows in {"train": TRAIN, "validation": TEST}.items()}
+    monkeypatch.setattr(datasets, "load_dataset", {"some/stories": datasets.DatasetDict(splits)}.__getitem__)
+    texts = load_texts("some/stories", "story")
+    assert [*texts("train")] == [row["story"] for row in TRAIN]
+    assert [*texts("validation")] == [row["story"] for row in TEST]
+    assert text_error_of("some/stories", split="test") == (
+        "--eval_split test: some/stories has the splits train, validation; name the one for evaluation prompts"
+    )
+    assert text_error_of("some/stories", "tale").startswith("--text_column tale: some/stories train row 1 has the columns")
+    assert text_error_of("some/stories", "number").endswith("train row 1 holds int there, not text")
+
+
+def test_the_embedded_dataset_has_its_one_column_and_its_two_splits():
     with pytest.raises(UserError, match="--text_column text: the embedded dataset has the column story only"):
         load_texts("nursery", "text")
+    assert text_error_of("nursery", split="validation").startswith(
+        "--eval_split validation: the embedded dataset has the splits test, train;"
+    )

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from models.loading import save_pretrained
 from models.nursery.generator import DATA
+from models.saving import save_pretrained
 from routing.adapters import adapter_parameters, scaled
 from routing.modes import FORGET, MODES, RETAIN
-from runs.export import export_run
+from runs.export import export_checkpoint
 from runs.restore import load_run
 from runs.trainer import train
 from tests.conftest import COMMON, MakeExperiment
@@ -73,7 +73,7 @@ def test_a_routed_run_from_a_folder_to_a_checkpoint_that_loads(kind: str, tiny: 
     run = load_run(checkpoint)
     loaded = {key: tensor for group in adapter_parameters(run.policy).values() for key, tensor in group.items()}
     assert all(torch.equal(loaded[key], tensor) for key, tensor in adapters.items())
-    export_run(run, "retain_only", "hf", tmp_path / "export")
+    export_checkpoint(checkpoint, "retain_only", "hf", tmp_path / "export")
     with torch.no_grad(), scaled(run.policy, MODES["dual_lora"]["retain_only"]):
         expected = run.policy(IDS) @ run.policy.head.T
         exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export")(IDS).logits

@@ -17,7 +17,8 @@ from configs.experiment import Experiment
 from configs.naming import to_dict
 from grpo.checks import BrokenInvariant
 from grpo.run import prepare
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
+from models.saving import save_pretrained
 from records.rows import read_rows
 from runs.trainer import RunRecord, train
 from tests.helpers import failing, only_run

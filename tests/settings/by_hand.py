@@ -16,8 +16,9 @@ from grpo.randomness import SampleKeys
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from models.llama import Llama
-from models.loading import load_pretrained, save_pretrained
+from models.loading import load_pretrained
 from models.nursery import generator
+from models.saving import save_pretrained
 from records.rows import read_rows
 from routing.adapters import adapter_parameters
 from runs.evaluation import evaluate_modes
@@ -118,15 +119,17 @@ def beginnings(run: Run, texts: Any, length: int = 5) -> list[tuple[int, ...]]:
 
 
 def dataset_and_column(make: MakeExperiment, _name: str, folder: Path) -> None:
-    texts = {split: [*generator.stories(split)][-12:] for split in ("train", "test")}
+    train, test = ([*generator.stories(split)] for split in ("train", "test"))
+    texts = {"train": train[-12:], "test": test[:12], "validation": test[-12:]}
     (folder / "tales").mkdir()
     for split, stories in texts.items():
         rows = [{"story": "not this one", "tale": story} for story in stories]
         (folder / "tales" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = built(make, dataset=str(folder / "tales"), text_column="tale")
+    run = built(make, dataset=str(folder / "tales"), text_column="tale", eval_split="validation")
     told = {*beginnings(run, texts["train"], 8)}
     assert {prompt.token_ids for prompt in run.environment.train_prompts} == told
-    assert {prompt.token_ids for prompt in run.environment.eval_prompts} == {*beginnings(run, texts["test"], 8)} - told
+    assert {prompt.token_ids for prompt in run.environment.eval_prompts} == {*beginnings(run, texts["validation"], 8)} - told
+    assert not {*beginnings(run, texts["test"], 8)} <= {*beginnings(run, texts["validation"], 8)} | told
 
 
 def environment(make: MakeExperiment, name: str, _: Path) -> None:

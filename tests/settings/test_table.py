@@ -49,7 +49,7 @@ SETTINGS: dict[str, Check] = {
     "reward": by_hand.reward,
     "model_dtype": by_hand.rounded_base,
     "require_eos": by_hand.without_eos,
-    "dataset text_column": by_hand.dataset_and_column,
+    "dataset text_column eval_split": by_hand.dataset_and_column,
     "env.prompt_length env.num_prompts env.num_eval_prompts": by_hand.prompts,
     "logging_steps save_steps eval_every eval.num_prompts eval.final_samples": by_hand.what_a_run_writes,
     "model": by_hand.model,
