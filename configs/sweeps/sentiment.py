@@ -1,0 +1,23 @@
+"""Stories that sound happy, and stuffing them with happy words as the way to cheat: does routing keep the stuffing out of retain?
+
+Against the same adapters without masks, under the same advantage rule and under plain GRPO's, and against dropping what is
+detected. Twelve runs of 300 steps, long: forty minutes on two cores (`--dry_run` estimates it).
+
+uv run sweep.py configs/sweeps/sentiment.py
+"""
+
+from configs.experiment import EvaluationSettings, Experiment, RoutingSettings
+from configs.sweep import Sweep
+
+sweep = Sweep(
+    base=Experiment(
+        reward="sentiment",
+        max_steps=300,
+        lr=1e-3,
+        eval_every=50,
+        eval=EvaluationSettings(final_samples=400),
+        routing=RoutingSettings(enabled=True),
+    ),
+    seeds=[42, 123, 7],
+    baselines=["unrouted", "unrouted_other_rule", "filter"],
+)
