@@ -59,7 +59,7 @@ TRAINING = [
     *changes_of(
         "envs/prepare.py",
         "tests/envs/test_prepare.py",
-        ("detector-of-the-reward-not-used", "reward.detector or ENVIRONMENTS", "ENVIRONMENTS"),
+        ("detector-of-the-reward-not-used", "reward.detector or environments_of", "environments_of"),
         ("penalty-on-all-by-default", '"forget" if has_forget_components(reward) else "all"', '"all"'),
     ),
     *changes_of(
