@@ -22,8 +22,7 @@ def rotations(
     """Cosines, and sines with a negative first half; angles in float32 as in Hugging Face, or float64 with the weights."""
     wide = torch.promote_types(dtype, torch.float32)
     exponents = torch.arange(0, d, 2, device=positions.device).to(wide) / d
-    frequencies = scaled_frequencies(1.0 / theta**exponents, scaling)
-    angles = positions[..., None].to(wide) * frequencies  # [*at, d / 2]
+    angles = positions[..., None].to(wide) * scaled_frequencies(1.0 / theta**exponents, scaling)  # [*at, d / 2]
     cos, sin = angles.cos(), angles.sin()
     return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)), -2).to(dtype)
 

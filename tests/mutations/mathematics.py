@@ -120,7 +120,7 @@ MATHEMATICS = [
     *changes_of(
         "models/llama.py",
         "tests/models/test_llama.py",
-        ("norm-without-epsilon", " + c.rms_norm_eps)", ")"),
+        ("norm-without-epsilon", " / size + eps)", " / size)"),
         ("keys-normed-as-queries", "attention.k_norm.weight.expand", "attention.q_norm.weight.expand", FAMILIES),
     ),
     *changes_of(
