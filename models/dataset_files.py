@@ -128,7 +128,7 @@ def missing_split(dataset: str, split: str, splits: list[str]) -> UserError:
     """Names the splits that are there."""
     has = f"has the splits {', '.join(sorted(splits))}" if splits else "has no splits"
     if split == "train":
-        return UserError(f"--dataset {dataset}: holds no train split; it {has} (docs/real_models.md says how to name files)")
+        return UserError(f"--dataset {dataset}: holds no train split; it {has} (docs/models.md says how to name files)")
     return UserError(f"--eval_split {split}: {dataset} {has}; name the one for evaluation prompts")
 
 
