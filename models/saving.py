@@ -1,7 +1,7 @@
 """Model folders written, as transformers and `models.loading` read them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     write_object(folder / TOKENIZER_CONFIG, {"tokenizer_class": TOKENIZER_CLASS, "eos_token": eos})
 
 
-def save_like(base: Mapping[str, Path], model: Llama, bos: str | None, folder: Path) -> list[str]:
+def save_like(base: Mapping[str, Path], model: Llama, bos_ids: Sequence[int], folder: Path) -> list[str]:
     """The same with all that came with the base, of which only the weights change; `base` is what `files_of` finds.
 
-    The tokenizer does what training did to prompts: it puts `bos` in front, and nothing behind. Tells in what the files
+    The tokenizer does what training did to prompts: it puts `bos_ids` in front, and nothing behind. Tells in what the files
     differ from the base's, a line of Markdown each. Raises OSError.
     """
     save_weights(model, folder)
@@ -49,12 +49,12 @@ def save_like(base: Mapping[str, Path], model: Llama, bos: str | None, folder: P
     write_object(folder / CONFIG, changed_config := float_config(config))
     tokenizer = Tokenizer.from_file(str(base[TOKENIZER]))
     differences = [f"`{CONFIG}`: `dtype` is float32."] if changed_config != config else []
-    differences += prepare_for_prompts(tokenizer, bos)
+    differences += prepare_for_prompts(tokenizer, bos_ids)
     tokenizer.save(str(folder / TOKENIZER))
     eos = tokenizer.id_to_token(model.config.eos_token_ids[0])
     settings = read_object(base[TOKENIZER_CONFIG]) if TOKENIZER_CONFIG in base else {}
     named = settings | (read_object(base[SPECIAL_TOKENS]) if SPECIAL_TOKENS in base else {})
-    changes = tokenizer_changes(named, bos, eos)
+    changes = tokenizer_changes(named, bool(bos_ids), eos)
     write_object(folder / TOKENIZER_CONFIG, settings | changes)
     return [*differences, *(f"`{TOKENIZER_CONFIG}`: `{name}` is {json.dumps(value)}." for name, value in changes.items())]
 
@@ -99,28 +99,28 @@ def float_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "torch_dtype"} | {"dtype": "float32"}
 
 
-def prepare_for_prompts(tokenizer: Tokenizer, bos: str | None) -> list[str]:
+def prepare_for_prompts(tokenizer: Tokenizer, bos_ids: Sequence[int]) -> list[str]:
     """In place; tells what is different now."""
     changes = []
     if tokenizer.padding or tokenizer.truncation:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         changes.append(f"`{TOKENIZER}`: the padding and truncation that were saved in it are left out.")
+    bos = [(tokenizer.id_to_token(each), each) for each in bos_ids]
     before, plain = tokenizer.encode(PROBE).tokens, tokenizer.encode(PROBE, add_special_tokens=False).tokens
-    after = [*([bos] if bos else []), *plain]
+    after = [*(token for token, _ in bos), *plain]
     if before != after:
-        front = f"{bos} " if bos else ""
-        special = [(bos, tokenizer.token_to_id(bos))] if bos else []
-        tokenizer.post_processor = TemplateProcessing(f"{front}$A", f"{front}$A $B:1", special)
+        front = [token for token, _ in bos]
+        tokenizer.post_processor = TemplateProcessing([*front, "$A"], [*front, "$A", "$B:1"], bos)
         changes.append(f"`{TOKENIZER}`: makes `{after}` of `{PROBE}`, as of prompts in training, where the base's makes "
                        f"`{before}`.")  # fmt: skip
     return changes
 
 
-def tokenizer_changes(settings: Mapping[str, Any], bos: str | None, eos: str | None) -> dict[str, Any]:
+def tokenizer_changes(settings: Mapping[str, Any], with_bos: bool, eos: str | None) -> dict[str, Any]:
     """What in tokenizer_config.json has to be said or said otherwise, so that tokenizer.json is read as it stands."""
     wanted = {"tokenizer_class": TOKENIZER_CLASS}
-    wanted |= {flag: on for flag, on in (("add_bos_token", bos is not None), ("add_eos_token", False)) if flag in settings}
+    wanted |= {flag: on for flag, on in (("add_bos_token", with_bos), ("add_eos_token", False)) if flag in settings}
     wanted |= {} if settings.get("eos_token") else {"eos_token": eos}
     return {name: value for name, value in wanted.items() if settings.get(name) != value}
 

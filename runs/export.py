@@ -53,7 +53,7 @@ def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, 
     try:
         temporary.mkdir(parents=True)
         if form == "hf":
-            differences = save_like(base, merged(learner, mode), None, temporary)
+            differences = save_like(base, merged(learner, mode), (), temporary)
         else:
             differences = write_peft(learner, mode, temporary, base, hub_ids(learner.config, checkpoint.absolute().parent))
         adapters = [name for name, scale in MODES[kind][mode].items() if scale]
@@ -78,7 +78,7 @@ def write_peft(learner: Learner, mode: str, folder: Path, base: Mapping[str, Pat
 
     Where the base has no name that holds everywhere, the adapters name none: PEFT finds no path beside an adapter.
     """
-    differences = save_like(base, merged(learner, BASE), None, folder / "base")
+    differences = save_like(base, merged(learner, BASE), (), folder / "base")
     for name, scale in MODES[learner.config.adapter_kind][mode].items():
         if scale:
             (folder / name).mkdir()
