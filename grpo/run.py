@@ -68,6 +68,9 @@ def build_run(config: ResolvedExperiment) -> Run:
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
     environment = build_environment(config, pretrained)
+    needed = config.batch_size // config.num_generations
+    if len(environment.train_prompts) < needed:
+        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     return Run(**vars(build_learner(config, pretrained)), environment=environment, reward=reward, detector=detector)
 
 
@@ -95,7 +98,7 @@ def keep_freed_memory() -> None:
 
 
 def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:
-    """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
+    """The prompts, short enough for the model's context. Raises UserError."""
     tokenizer, texts = pretrained.tokenizer, load_texts(config.dataset, config.text_column)
     splits = {"train": "train", "eval": config.eval_split}
     try:
@@ -104,9 +107,6 @@ def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Env
         )
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
-    needed = config.batch_size // config.num_generations
-    if len(environment.train_prompts) < needed:
-        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     if not environment.eval_prompts:
         raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)

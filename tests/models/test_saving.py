@@ -165,9 +165,9 @@ def test_of_nursery_its_model_s_files_alone_are_taken():
 @pytest.mark.parametrize(
     ("error", "missing"), [(RemoteEntryNotFoundError, True), (LocalEntryNotFoundError, False), (HfHubHTTPError, False)]
 )
-def test_a_hub_that_does_not_answer_is_no_missing_file(monkeypatch: pytest.MonkeyPatch, error: type, missing: bool):
+def test_a_hub_that_does_not_answer_is_no_missing_file(monkeypatch: pytest.MonkeyPatch, error: Any, missing: bool):
     def refuse(*_: Any) -> str:
-        raise Exception.__new__(error)
+        raise error.__new__(error)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     if missing:
