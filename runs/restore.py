@@ -60,16 +60,15 @@ def load_run(
     device: str = "auto",
     keep_base: bool = False,
     base_model: str | None = None,
-    dataset: str | None = None,
-    text_column: str | None = None,
+    **other: str,
 ) -> Run:
-    """As `load_learner`, with the run's evaluation prompts, or those of another `dataset` or column, which `config` names then.
+    """As `load_learner`, with the run's evaluation prompts, or those of another dataset, column or split: what `other` gives
+    (`dataset`, `text_column`, `eval_split`) `config` names then.
 
     Raises UserError, too, where the run's own evaluation prompts cannot be had or have changed since.
     """
     with blamed_on(checkpoint):
         recorded, here = settings_at(checkpoint, device, base_model)
-        other = {name: value for name, value in (("dataset", dataset), ("text_column", text_column)) if value is not None}
         here = replace(here, **other)
         reward, detector = bind_scores(here)
         pretrained = load_base(checkpoint, here, base_model)

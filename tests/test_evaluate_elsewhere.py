@@ -120,6 +120,10 @@ def test_another_dataset_is_said_and_recorded(elsewhere: Path, few_stories: None
     assert evaluated(elsewhere, "--dataset", "nursery")["prompts"] == own | {"dataset": "nursery"}
     assert evaluated(elsewhere, "--text_column", "upper")["prompts"] == own | {"text_column": "upper"}
     assert "not those of the run's own evaluations" not in capsys.readouterr().out
+    write_stories(place / "stories", {"unseen": ["one day the big cat was very happy and so was the dog . the end"]})
+    unseen = evaluated(elsewhere, "--eval_split", "unseen")["prompts"]
+    assert (unseen["eval_split"], unseen["eval_prompts"], unseen["of_the_run"]) == ("unseen", 1, False)
+    assert "1 prompts of stories, which are not those of the run's own evaluations" in capsys.readouterr().out
     write_stories(place / "others", {"train": ["a " * 9], "test": ["the big cat was very happy and so"]})
     said = refusal(capsys, "--model_path", elsewhere, "--dataset", place / "nothing")
     assert said.endswith("no such folder; accepted are nursery, a local folder, or a hub id")
