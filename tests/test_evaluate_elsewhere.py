@@ -1,6 +1,7 @@
 """A checkpoint where its dataset, its base model or the working directory are no longer what they were."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def workplace(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        trained_once(Path("output"), **SETTINGS)
+        trained_once(Path("my output"), **SETTINGS)
     return folder
 
 
@@ -47,7 +48,7 @@ def elsewhere(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    run = only_run(tmp_path / "place" / "output")
+    run = only_run(tmp_path / "place" / "my output")
     made_of = json.loads((run / "run.json").read_text())
     assert made_of["paths"] == {name: str(workplace / folder) for name, folder in (("model", "model"), ("dataset", "stories"))}
     made_of["paths"] = {name: path.replace(str(workplace), str(tmp_path / "place")) for name, path in made_of["paths"].items()}
@@ -66,6 +67,13 @@ def write_stories(folder: Path, stories: dict[str, list[str]]) -> None:
 def evaluated(checkpoint: Path, *words: Any) -> dict[str, Any]:
     run_door("--model_path", checkpoint, "--n_samples", 4, "--show", 0, *words)
     return record(checkpoint)
+
+
+def test_the_next_command_is_one_for_the_shell(elsewhere: Path):
+    """The folder's name has a space in it."""
+    run = elsewhere.parent
+    words = shlex.split((run / "train.log").read_text().splitlines()[-1])
+    assert words == ["next:", "uv", "run", "evaluate.py", "--model_path", f"my output/{run.name}/checkpoint-1"]
 
 
 def test_relative_paths_lead_where_they_led_in_training(elsewhere: Path, capsys):
