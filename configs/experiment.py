@@ -62,6 +62,9 @@ class EnvironmentSettings:
     """Where prompts and scores come from; `envs/__init__.py` lists them."""
     prompt_length: AtLeastOne = 8
     """Tokens of a story that make a prompt; only with --env.name stories."""
+    bos: Literal["auto", "always", "never"] = "auto"
+    """The token that begins a text, before each prompt and not counted in its length. auto: as the model's tokenizer
+    does; always: the one that the model's files name. Not with --env.name chat, whose template has its own."""
     num_prompts: AtLeastOne = 10_000
     """Training prompts, at the most."""
     num_eval_prompts: AtLeastOne = 1_000

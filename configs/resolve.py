@@ -102,6 +102,7 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
         # The ratio is 1 then, and nothing is clipped.
         (e.grpo.num_iterations == 1, "with --grpo.num_iterations 1", ["grpo.epsilon_low", "grpo.epsilon_high"]),
         (e.env.name != "stories", f"with --env.name {e.env.name}", ["env.prompt_length"]),
+        (e.env.name == "chat", "with --env.name chat: the model's chat template puts it", ["env.bos"]),
         (e.env.name == "repeat", "with --env.name repeat, which holds words out itself", ["eval_split"]),
     ]
     return {name: f"has no effect {why}" for applies, why, names in rules if applies for name in names}

@@ -1,7 +1,8 @@
 """Predicates on completions. A detector says what is seen during training; a reward's hack predicate, out of the same
 registry, is the ground truth.
 
-A new one is a decorated function; `@detector(environments=("stories",))` says where it can be used.
+A new one is a decorated function; `@detector(environments=("stories",))` says where it can be used, by
+default in `stories` and in `chat`.
 """
 
 import re

@@ -15,6 +15,8 @@ Function = TypeVar("Function", bound=Callable[..., list[Any]])
 Refusal = Callable[..., str | None]  # says what is wrong with them together, or None
 Fingerprint = Callable[..., str]  # the digest of what a reward's values depend on beside its code, such as weights
 
+OF_TEXTS = ("stories", "chat")  # the environments of functions that judge a text, whatever it answers
+
 
 @dataclass(frozen=True)
 class RegisteredFunction:
@@ -39,7 +41,7 @@ def reward(
     hack: str | None = None,
     detector: str | None = None,
     bounded: bool = True,
-    environments: tuple[str, ...] = ("stories",),
+    environments: tuple[str, ...] = OF_TEXTS,
     refuse: Refusal | None = None,
     fingerprint: Fingerprint | None = None,
 ) -> Callable[[Function], Function]:
@@ -48,7 +50,7 @@ def reward(
     return _registering(REWARDS, environments, **of_rewards)
 
 
-def detector(*, environments: tuple[str, ...] = ("stories",)) -> Callable[[Function], Function]:
+def detector(*, environments: tuple[str, ...] = OF_TEXTS) -> Callable[[Function], Function]:
     """Register a predicate, to be used as a detector or as a hack predicate."""
     return _registering(DETECTORS, environments)
 

@@ -49,7 +49,12 @@ def _beginnings(texts: Iterable[str], encode: Encode, length: int, excluded: Col
 def _refuse_misfits(prompts: list[TokenIds], use: str, length: int, unk_id: int | None) -> None:
     if not prompts:
         raise ValueError(f"no new story of at least prompt_length={length} tokens for {use} prompts")
-    share = sum(ids.count(unk_id) for ids in prompts) / (len(prompts) * length) if unk_id is not None else 0.0
+    refuse_unknown(prompts, use, unk_id)
+
+
+def refuse_unknown(prompts: Collection[TokenIds], use: str, unk_id: int | None) -> None:
+    """Raises ValueError where too many tokens of the prompts are unknown to the tokenizer."""
+    share = sum(ids.count(unk_id) for ids in prompts) / sum(map(len, prompts)) if unk_id is not None else 0.0
     if share > MOST_UNKNOWN:
         raise ValueError(
             f"{share:.1%} of the {use} prompts' tokens are unknown to the tokenizer (accepted: at most {MOST_UNKNOWN:.0%}):"

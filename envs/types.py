@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from configs.errors import RunFailure
 
@@ -41,13 +41,18 @@ class Completion:
 
 @dataclass(frozen=True)
 class Environment:
-    """The prompts of a run. No evaluation prompt is a training prompt, and no two prompts have the same index."""
+    """The prompts of a run. No evaluation prompt is a training prompt, and no two prompts have the same index.
+
+    `notes` say in a run's log what a user should know of them.
+    """
 
     name: str
     train_prompts: tuple[Prompt, ...]
     eval_prompts: tuple[Prompt, ...]
+    notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Encode(Protocol):
     """The ids of each text, or the first `most` of them alone. It adds no special tokens."""
 

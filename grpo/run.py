@@ -4,7 +4,6 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from tokenizers import Tokenizer
@@ -14,13 +13,15 @@ from configs.experiment import Experiment
 from configs.resolved import ResolvedExperiment
 from envs import ENVIRONMENTS
 from envs import prepare as preparation
+from envs.chat import without_long_prompts
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
+from grpo.prompting import Prompting, prompting_of, with_bos
 from grpo.randomness import generator, torch_generator
-from models.encoding import encode
 from models.llama import Llama
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
+from models.tokenizer import bos_note
 from routing.adapters import adapter_parameters, add_adapters, keep_bases_in, scaled
 from routing.modes import BASE, MODES
 
@@ -37,6 +38,7 @@ class Learner:
     vocabulary: list[str]  # token strings by id
     base_model: str  # where the base is read from: `config.model`, unless it has moved since
     fingerprint: str  # of the base weights
+    prompting: Prompting
     step: int = 0
     notes: tuple[str, ...] = ()  # what a user should know of how it was built, said before the first step
 
@@ -67,16 +69,20 @@ def build_run(config: ResolvedExperiment) -> Run:
     """Loads and builds all of a run from resolved settings. Raises UserError for what does not fit; writes nothing."""
     reward, detector = preparation.bind_scores(config)
     pretrained = load_pretrained(config.model)
-    environment = build_environment(config, pretrained)
+    learner = build_learner(config, pretrained)
+    environment = build_environment(config, learner)
     needed = config.batch_size // config.num_generations
     if len(environment.train_prompts) < needed:
         raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
-    return Run(**vars(build_learner(config, pretrained)), environment=environment, reward=reward, detector=detector)
+    run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
+    run.notes += environment.notes
+    return run
 
 
 def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner:
-    """At step 0, around the base that `config.model` names; takes its weights for the policy's."""
+    """At step 0, around the base that `config.model` names; takes its weights for the policy's. Raises UserError."""
     keep_freed_memory()
+    prompting = prompting_of(config, pretrained)
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
         add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
@@ -85,9 +91,11 @@ def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner
     elif config.beta:
         reference = copy.deepcopy(policy).requires_grad_(False).to(config.device)
     policy.to(config.device)
-    vocabulary = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
+    vocabulary = [str(tokenizer.id_to_token(i)) for i in range(policy.config.token_count)]
+    notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids))
     return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
-                   vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint)  # fmt: skip
+                   vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint, prompting=prompting,
+                   notes=notes)  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -97,20 +105,22 @@ def keep_freed_memory() -> None:
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
-def build_environment(config: ResolvedExperiment, pretrained: Pretrained) -> Environment:
+def build_environment(config: ResolvedExperiment, learner: Learner) -> Environment:
     """The prompts, short enough for the model's context. Raises UserError."""
-    tokenizer, texts = pretrained.tokenizer, load_texts(config.dataset, config.text_column)
-    splits = {"train": "train", "eval": config.eval_split}
+    entry, tokenizer, splits = ENVIRONMENTS[config.env.name], learner.tokenizer, {"train": "train", "eval": config.eval_split}
+    limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
+    texts = load_texts(config.dataset, config.text_column)
     try:
-        environment = ENVIRONMENTS[config.env.name].build(
-            lambda use: texts(splits[use]), partial(encode, tokenizer), tokenizer.decode, unknown_id(tokenizer), config.env
-        )
+        environment = entry.build(lambda use: texts(splits[use]), learner.prompting.encode, tokenizer.decode,
+                                  unknown_id(tokenizer), config.env)  # fmt: skip
+        if entry.in_chat:
+            environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
     if not environment.eval_prompts:
         raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
+    environment = with_bos(environment, learner.prompting.bos_ids)
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)
-    limit, context = config.sampling.max_completion_length, pretrained.model.config.max_position_embeddings
     if longest + limit > context:
         raise UserError(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
                         f"the model's context of {context}")  # fmt: skip

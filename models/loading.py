@@ -3,108 +3,112 @@
 Nothing falls back on anything: what cannot be had is a UserError that names it.
 """
 
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch import Tensor
 
-from configs.errors import UserError
-from models.hub import NURSERY, hub_error, silence_retries
+from models.files import CONFIG, ModelFiles, model_files
 from models.llama import Llama
 from models.llama_config import LlamaConfig, UnsupportedModel, config_from_hf
-from models.nursery.generator import DATA
+from models.tokenizer import TOKENIZER_CONFIG, Bos, bos_of, count_tokens, load_tokenizer, named_tokens, token_of, unused_bos_note
+from models.weights import BUFFERS, HEAD, dtypes_note, fingerprint, has_own_head, load_weights, misfits
+
+GENERATION = "generation_config.json"
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model with its tokenizer. `fingerprint` is a SHA-256 over the names and bytes of the weights."""
+    """A model with its tokenizer. `fingerprint` is a SHA-256 over the names and bytes of the weights, in float32."""
 
     model: Llama
     tokenizer: Tokenizer
     fingerprint: str
-
-
-def model_files(name: str) -> Callable[[str], Path]:
-    """Finds a model's files by name: `find("config.json")`; fetches them where `name` is a hub id."""
-    folder = DATA if name == NURSERY else Path(name)
-    if folder.is_dir():
-        return lambda file: folder / file
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"--model {name}: no such folder; accepted are nursery, a local folder, or a hub id OWNER/NAME")
-
-    def fetch(file: str) -> Path:
-        from transformers.utils.hub import cached_file
-
-        silence_retries()
-        try:
-            return Path(str(cached_file(name, file)))
-        except OSError as error:
-            raise hub_error("--model", name, error) from error
-
-    return fetch
+    source: str  # the folder or the hub's id that it came from
+    bos: Bos
+    notes: tuple[str, ...] = ()  # what a run's log says of it
 
 
 def load_pretrained(name: str) -> Pretrained:
     """The model in float32 on the CPU. Raises UserError for what is missing, unreadable or does not fit together."""
-    find = model_files(name)
+    files = model_files(name)
+    described, generation, tokenizer_config = map(files.read_json, (CONFIG, GENERATION, TOKENIZER_CONFIG))
+    tokenizer = load_tokenizer(files)
+    config = read_config(files, described | {"eos_token_id": eos_setting(files, described, generation)}, tokenizer)
+    stored = load_weights(files)
+    weights = {key: tensor.float() for key, tensor in stored.items()}
+    model, bos = build_llama(files, config, weights), bos_of(tokenizer, tokenizer_config, described)
+    notes = [
+        *eos_notes(tokenizer, config, described, generation),
+        *padding_note(config),
+        *untied_note(config, model.config),
+        *dtypes_note(stored),
+        *unused_bos_note(bos, tokenizer_config),
+    ]
+    return Pretrained(model, tokenizer, fingerprint(weights), str(files.source), bos, tuple(notes))
+
+
+def read_config(files: ModelFiles, described: dict[str, Any], tokenizer: Tokenizer) -> LlamaConfig:
+    """With the embedding's rows beyond the tokenizer's tokens counted as padding. Raises UserError."""
     try:
-        config = config_from_hf(json.loads(find("config.json").read_text()))
-        weights = load_weights(find)
-        tokenizer_file = find("tokenizer.json")
-    except (OSError, ValueError, KeyError, SafetensorError, UnsupportedModel) as error:
-        raise UserError(f"--model {name}: cannot be read: {' '.join(str(error).split())}") from error
-    try:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
-        raise UserError(f"--model {name}: tokenizer.json cannot be read: {error}") from error
-    check_tokenizer(name, tokenizer, config)
-    return Pretrained(build_llama(name, config, weights), tokenizer, fingerprint(weights))
+        config = config_from_hf(described)
+    except (UnsupportedModel, KeyError, TypeError) as error:
+        raise files.error(f"{CONFIG}: {error}") from error
+    config = replace(config, padding_rows=config.vocab_size - count_tokens(files, tokenizer, config.vocab_size))
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    for eos in config.eos_token_ids:
+        if (token := token_of(tokenizer, eos)) not in special:
+            raise files.error(f"eos_token_id {eos} is {token!r}, not a special token of its tokenizer")
+    return config
 
 
-def load_weights(find: Callable[[str], Path]) -> dict[str, torch.Tensor]:
-    """All tensors of `model.safetensors`, or of the shards that its index lists."""
-    try:
-        files = [find("model.safetensors")]
-        if not files[0].exists():
-            raise FileNotFoundError(files[0])
-    except (UserError, FileNotFoundError):
-        index = find("model.safetensors.index.json")
-        if not index.exists():
-            raise
-        files = [find(shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    return {name: tensor.float() for file in files for name, tensor in load_file(file).items()}
+def padding_note(config: LlamaConfig) -> list[str]:
+    tokens, rows = config.token_count, config.padding_rows
+    return [f"the last {rows} rows of the embedding stand for no token of the {tokens}; they are never sampled"] if rows else []
 
 
-def build_llama(name: str, config: LlamaConfig, weights: dict[str, torch.Tensor]) -> Llama:
-    if config.tie_word_embeddings:  # some checkpoints store the tied head a second time
-        weights = {key: tensor for key, tensor in weights.items() if key != "lm_head.weight"}
+# EOS
+
+
+def eos_setting(files: ModelFiles, described: dict[str, Any], generation: dict[str, Any]) -> int | list[int]:
+    """Where transformers' generate() ends: what generation_config.json says comes before config.json. Raises UserError."""
+    for settings in (generation, described):
+        if (eos := settings.get("eos_token_id")) is not None:
+            return eos
+    raise files.error(f"names no EOS: neither {GENERATION} nor {CONFIG} has eos_token_id")
+
+
+def eos_notes(tokenizer: Tokenizer, config: LlamaConfig, described: dict[str, Any], generation: dict[str, Any]) -> list[str]:
+    """What is said where the two files differ."""
+    ends = f"completions end with {named_tokens(tokenizer, config.eos_token_ids, ' or ')}"
+    general, special = described.get("eos_token_id"), generation.get("eos_token_id")
+    if special is None:
+        return [f"{ends}, the EOS of {CONFIG}; {GENERATION} names none"] if generation else []
+    same = {*config.eos_token_ids} == {*(general if isinstance(general, list) else [general])}
+    return [] if same else [f"{ends}, the EOS of {GENERATION}, as in transformers; {CONFIG} has {general}"]
+
+
+# Weights
+
+
+def build_llama(files: ModelFiles, config: LlamaConfig, weights: dict[str, Tensor]) -> Llama:
+    """A tied head that is stored a second time is left out; one that differs from the embedding stands, as in transformers."""
+    weights = {key: tensor for key, tensor in weights.items() if not BUFFERS.fullmatch(key)}
+    if config.tie_word_embeddings and has_own_head(weights):
+        config = replace(config, tie_word_embeddings=False)
+    if config.tie_word_embeddings:
+        weights.pop(HEAD, None)
     with torch.device("meta"):
         model = Llama(config)
-    try:
-        model.load_state_dict(weights, strict=True, assign=True)
-    except RuntimeError as error:
-        raise UserError(f"--model {name}: its weights do not fit its config.json: {' '.join(str(error).split())}") from error
+    if fault := misfits(model.state_dict(), weights):
+        raise files.error(f"its weights do not fit its {CONFIG}: {fault}")
+    model.load_state_dict(weights, strict=True, assign=True)
     return model
 
 
-def fingerprint(weights: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(weights):
-        digest.update(key.encode())
-        digest.update(weights[key].contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def check_tokenizer(name: str, tokenizer: Tokenizer, config: LlamaConfig) -> None:
-    size, special = tokenizer.get_vocab_size(), {added.content for added in tokenizer.get_added_tokens_decoder().values()}
-    if size != config.vocab_size:
-        raise UserError(f"--model {name}: its tokenizer has {size} tokens, its weights {config.vocab_size}; they do not fit")
-    for eos in config.eos_token_ids:
-        if (token := tokenizer.id_to_token(eos)) not in special:
-            raise UserError(f"--model {name}: eos_token_id {eos} is {token!r}, not a special token of its tokenizer")
+def untied_note(described: LlamaConfig, config: LlamaConfig) -> list[str]:
+    if described.tie_word_embeddings == config.tie_word_embeddings:
+        return []
+    return [f"{HEAD} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]

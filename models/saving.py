@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from configs.errors import UserError
-from models.hub import NURSERY, silence_retries
+from models.files import model_files
+from models.hub import silence_retries
 from models.llama import Llama
-from models.loading import model_files
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG, CARD = "config.json", "tokenizer.json", "tokenizer_config.json", "README.md"
 SPECIAL_TOKENS = "special_tokens_map.json"
@@ -36,27 +37,31 @@ def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     write_object(folder / TOKENIZER_CONFIG, {"tokenizer_class": TOKENIZER_CLASS, "eos_token": eos})
 
 
-def save_like(base: Mapping[str, Path], model: Llama, bos_ids: Sequence[int], folder: Path) -> list[str]:
+def save_like(base: Mapping[str, Path], model: Llama, bos: Sequence[str], folder: Path) -> list[str]:
     """The same with all that came with the base, of which only the weights change; `base` is what `files_of` finds.
 
-    The tokenizer does what training did to prompts: it puts `bos_ids` in front, and nothing behind. Tells in what the files
-    differ from the base's, a line of Markdown each. Raises OSError.
+    The tokenizer puts the tokens `bos` before a text, and nothing behind. Tells in what the files differ from the base's, a
+    line of Markdown each. Raises OSError.
     """
     save_weights(model, folder)
     for name in base.keys() & {*COPIED}:
         (folder / name).write_bytes(base[name].read_bytes())
     config = read_object(base[CONFIG])
-    write_object(folder / CONFIG, changed_config := float_config(config))
+    changes = config_changes(config, model)
+    write_object(folder / CONFIG, {name: value for name, value in config.items() if name != "torch_dtype"} | changes)
     tokenizer = Tokenizer.from_file(str(base[TOKENIZER]))
-    differences = [f"`{CONFIG}`: `dtype` is float32."] if changed_config != config else []
-    differences += prepare_for_prompts(tokenizer, bos_ids)
+    differences = [*said(CONFIG, changes), *prepare_for_prompts(tokenizer, bos)]
     tokenizer.save(str(folder / TOKENIZER))
     eos = tokenizer.id_to_token(model.config.eos_token_ids[0])
     settings = read_object(base[TOKENIZER_CONFIG]) if TOKENIZER_CONFIG in base else {}
     named = settings | (read_object(base[SPECIAL_TOKENS]) if SPECIAL_TOKENS in base else {})
-    changes = tokenizer_changes(named, bool(bos_ids), eos)
+    changes = tokenizer_changes(named, bos, eos)
     write_object(folder / TOKENIZER_CONFIG, settings | changes)
-    return [*differences, *(f"`{TOKENIZER_CONFIG}`: `{name}` is {json.dumps(value)}." for name, value in changes.items())]
+    return [*differences, *said(TOKENIZER_CONFIG, changes)]
+
+
+def said(file: str, changes: Mapping[str, Any]) -> list[str]:
+    return [f"`{file}`: `{name}` is {json.dumps(value)}." for name, value in changes.items()]
 
 
 def files_of(name: str) -> dict[str, Path]:
@@ -64,11 +69,10 @@ def files_of(name: str) -> dict[str, Path]:
 
     Raises UserError when the hub does not answer, so that nothing counts as missing that only could not be asked for.
     """
-    find, on_hub = model_files(name), name != NURSERY and not Path(name).is_dir()
-    paths = {
-        file: hub_file(name, file) if on_hub else find(file) for file in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, CARD, *COPIED)
-    }
-    return {file: path for file, path in paths.items() if path is not None and path.is_file()}
+    files = model_files(name)
+    find = partial(hub_file, name) if files.source == name else files.find
+    paths = {file: find(file) for file in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, CARD, *COPIED)}
+    return {file: path for file, path in paths.items() if path is not None}
 
 
 def hub_file(name: str, file: str) -> Path | None:
@@ -94,33 +98,34 @@ def save_weights(model: Llama, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def float_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """With the dtype of the weights that are written; `torch_dtype` is its earlier name."""
-    return {name: value for name, value in config.items() if name != "torch_dtype"} | {"dtype": "float32"}
+def config_changes(config: Mapping[str, Any], model: Llama) -> dict[str, Any]:
+    """What config.json has to say otherwise of the weights that are written: their dtype, and that a head is there after all."""
+    wanted = {"dtype": "float32"}
+    wanted |= {"tie_word_embeddings": False} if config.get("tie_word_embeddings") and not model.config.tie_word_embeddings else {}
+    return {name: value for name, value in wanted.items() if config.get(name) != value}
 
 
-def prepare_for_prompts(tokenizer: Tokenizer, bos_ids: Sequence[int]) -> list[str]:
+def prepare_for_prompts(tokenizer: Tokenizer, bos: Sequence[str]) -> list[str]:
     """In place; tells what is different now."""
     changes = []
     if tokenizer.padding or tokenizer.truncation:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         changes.append(f"`{TOKENIZER}`: the padding and truncation that were saved in it are left out.")
-    bos = [(tokenizer.id_to_token(each), each) for each in bos_ids]
     before, plain = tokenizer.encode(PROBE).tokens, tokenizer.encode(PROBE, add_special_tokens=False).tokens
-    after = [*(token for token, _ in bos), *plain]
+    after = [*bos, *plain]
     if before != after:
-        front = [token for token, _ in bos]
-        tokenizer.post_processor = TemplateProcessing([*front, "$A"], [*front, "$A", "$B:1"], bos)
+        special = [(token, tokenizer.token_to_id(token)) for token in bos]
+        tokenizer.post_processor = TemplateProcessing([*bos, "$A"], [*bos, "$A", "$B:1"], special)
         changes.append(f"`{TOKENIZER}`: makes `{after}` of `{PROBE}`, as of prompts in training, where the base's makes "
                        f"`{before}`.")  # fmt: skip
     return changes
 
 
-def tokenizer_changes(settings: Mapping[str, Any], with_bos: bool, eos: str | None) -> dict[str, Any]:
+def tokenizer_changes(settings: Mapping[str, Any], bos: Sequence[str], eos: str | None) -> dict[str, Any]:
     """What in tokenizer_config.json has to be said or said otherwise, so that tokenizer.json is read as it stands."""
     wanted = {"tokenizer_class": TOKENIZER_CLASS}
-    wanted |= {flag: on for flag, on in (("add_bos_token", with_bos), ("add_eos_token", False)) if flag in settings}
+    wanted |= {flag: on for flag, on in (("add_bos_token", bool(bos)), ("add_eos_token", False)) if flag in settings}
     wanted |= {} if settings.get("eos_token") else {"eos_token": eos}
     return {name: value for name, value in wanted.items() if settings.get(name) != value}
 

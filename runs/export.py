@@ -13,9 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.errors import UserError
+from envs import ENVIRONMENTS
 from grpo.run import Learner
 from models.llama import Llama
 from models.saving import CARD, files_of, save_like
+from models.tokenizer import own_bos
 from records.folder import write_json
 from routing.adapters import adapter_parameters, merge_adapters
 from routing.modes import BASE, MODES
@@ -53,7 +55,7 @@ def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, 
     try:
         temporary.mkdir(parents=True)
         if form == "hf":
-            differences = save_like(base, merged(learner, mode), (), temporary)
+            differences = save_like(base, merged(learner, mode), bos_of_exports(learner), temporary)
         else:
             differences = write_peft(learner, mode, temporary, base, hub_ids(learner.config, checkpoint.absolute().parent))
         adapters = [name for name, scale in MODES[kind][mode].items() if scale]
@@ -64,6 +66,12 @@ def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, 
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def bos_of_exports(learner: Learner) -> list[str]:
+    """The tokens before a text: those of the run's prompts, or the base's own where prompts are made by its chat template."""
+    in_chat = ENVIRONMENTS[learner.config.env.name].in_chat
+    return [learner.vocabulary[each] for each in (own_bos(learner.tokenizer) if in_chat else learner.prompting.bos_ids)]
 
 
 def merged(learner: Learner, mode: str) -> Llama:
@@ -78,7 +86,7 @@ def write_peft(learner: Learner, mode: str, folder: Path, base: Mapping[str, Pat
 
     Where the base has no name that holds everywhere, the adapters name none: PEFT finds no path beside an adapter.
     """
-    differences = save_like(base, merged(learner, BASE), (), folder / "base")
+    differences = save_like(base, merged(learner, BASE), bos_of_exports(learner), folder / "base")
     for name, scale in MODES[learner.config.adapter_kind][mode].items():
         if scale:
             (folder / name).mkdir()

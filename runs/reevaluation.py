@@ -116,14 +116,14 @@ def replies(run: Learner, modes: Sequence[str], text: str) -> Iterator[str]:
 
 def read_prompt(run: Learner, text: str) -> Prompt:
     """Raises UserError for a prompt that is empty or too long, or that holds EOS or what the tokenizer does not know."""
-    ids = run.tokenizer.encode(text, add_special_tokens=False).ids
+    said, ids = run.tokenizer.encode(text, add_special_tokens=False).ids, run.prompting.ids(text)
     limit, context = run.config.sampling.max_completion_length, run.policy.config.max_position_embeddings
     faults = {
-        "holds no token": not ids,
+        "holds no token": not said,
         f"is {len(ids)} tokens long; with completions of {limit} the model takes {context - limit}": len(ids) + limit > context,
-        "holds the end-of-text token": not {*run.policy.config.eos_token_ids}.isdisjoint(ids),
-        "holds text that the tokenizer does not know": unknown_id(run.tokenizer) in ids,
+        "holds the end-of-text token": not {*run.policy.config.eos_token_ids}.isdisjoint(said),
+        "holds text that the tokenizer does not know": unknown_id(run.tokenizer) in said,
     }
     if fault := next((fault for fault, is_at_fault in faults.items() if is_at_fault), None):
         raise UserError(f"--prompt {one_line(text)}: {fault}")
-    return Prompt(-1, run.tokenizer.decode(ids), tuple(ids))  # no prompt of the environment shares its draws
+    return Prompt(-1, run.tokenizer.decode(said), ids)  # no prompt of the environment shares its draws

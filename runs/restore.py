@@ -71,9 +71,8 @@ def load_run(
         recorded, here = settings_at(checkpoint, device, base_model)
         here = replace(here, **other)
         reward, detector = bind_scores(here)
-        pretrained = load_base(checkpoint, here, base_model)
-        environment = build_environment(here, pretrained) if other else environment_of_the_run(here, pretrained)
-        learner = learner_at(checkpoint, recorded, here, pretrained, keep_base)
+        learner = learner_at(checkpoint, recorded, here, load_base(checkpoint, here, base_model), keep_base)
+        environment = build_environment(here, learner) if other else environment_of_the_run(here, learner)
         run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
         if not other:
             check_made_of(run, checkpoint.absolute().parent, but=OF_THE_MACHINE | OF_TRAINING)
@@ -108,9 +107,9 @@ def load_base(checkpoint: Path, here: ResolvedExperiment, base_model: str | None
     return pretrained
 
 
-def environment_of_the_run(here: ResolvedExperiment, pretrained: Pretrained) -> Environment:
+def environment_of_the_run(here: ResolvedExperiment, learner: Learner) -> Environment:
     try:
-        return build_environment(here, pretrained)
+        return build_environment(here, learner)
     except UserError as error:
         raise UserError(f"{error}; {ANOTHER_DATASET}") from error
 

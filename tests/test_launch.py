@@ -189,8 +189,8 @@ def with_config(**changes: Any) -> Callable[[Path], None]:
 
 
 MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "empty folder": (lambda f: [file.unlink() for file in f.iterdir()], "cannot be read"),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), "cannot be read"),
+    "empty folder": (lambda f: [file.unlink() for file in f.iterdir()], "has no config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
     "weights cut": (
         lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-5]),
         "cannot be read",

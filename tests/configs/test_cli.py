@@ -272,7 +272,7 @@ MISTAKES = [
         "routing: {reward: {name: x}}",
         "--routing.reward.name: no such option (did you mean --routing.enabled?); --help lists them",
     ),
-    ("env: 3", "--env: no such option (did you mean --env.name?); --help lists them"),
+    ("env: 3", "--env: no such option (did you mean --env.bos?); --help lists them"),
     ("5: 6", "--5: no such option; --help lists them"),
     ("config: other.yaml", "--config: has no place in a file of settings"),
     ("help: true", "--help: has no place in a file of settings"),

@@ -42,7 +42,7 @@ def workplace(
     model_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A directory with what commands speak of: output/RUN and others, MODEL, DATASET, and the repository's configs."""
+    """A directory with what commands speak of: output/RUN and others, MODEL, DATASET and the like, the repository's configs."""
     folder = tmp_path_factory.mktemp("workplace")
     for name in ("RUN", "RUN_A", "RUN_B"):
         shutil.copytree(finished_run("routed"), folder / "output" / name)
@@ -52,6 +52,12 @@ def workplace(
     for split, texts in first_stories.items():
         (folder / "DATASET" / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     (folder / "MODEL").symlink_to(model_folder)
+    shutil.copytree(model_folder, folder / "INSTRUCT_MODEL")
+    (folder / "INSTRUCT_MODEL" / "chat_template.jinja").write_text("the {{ messages[0]['content'] }} [EOS] she said")
+    (folder / "QUESTIONS").mkdir()
+    for split, words in {"train": ("big", "small", "old", "new"), "test": ("red", "blue")}.items():
+        rows = [json.dumps({"question": f"where is the {word} cat?"}) + "\n" for word in words]
+        (folder / "QUESTIONS" / f"{split}.jsonl").write_text("".join(rows))
     (folder / "configs").symlink_to(ROOT / "configs")
     return folder
 

@@ -55,7 +55,7 @@ def test_the_penalty_falls_on_forget_components_where_there_are_some(reward, pen
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"env": EnvironmentSettings("stories2")}, "--env.name stories2: accepted are stories, repeat"),
+        ({"env": EnvironmentSettings("stories2")}, "--env.name stories2: accepted are stories, repeat, chat"),
         (
             {"baseline": "reward_penalty", "reward_penalty_on": "forget"},
             "--reward_penalty_on forget: has no effect: --reward happy_binary has no component with the role forget",

@@ -1,7 +1,20 @@
 """Tests of models see no hub."""
 
+from pathlib import Path
+
 import huggingface_hub.constants
 import pytest
+import torch
+
+from models.saving import save_pretrained
+from tests.helpers import tiny_llama, tiny_tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder as `save_pretrained` writes it."""
+    save_pretrained(tiny_llama(dtype=torch.float32), tiny_tokenizer(), tmp_path / "model")
+    return tmp_path / "model"
 
 
 @pytest.fixture(autouse=True)

@@ -78,10 +78,10 @@ def write(folder: Path, contents: dict[str, Any]) -> None:
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def exported(base: Path, out: Path, bos_ids: tuple[int, ...] = (), seed: int = 1) -> list[str]:
+def exported(base: Path, out: Path, bos: tuple[str, ...] = (), seed: int = 1) -> list[str]:
     """Other weights in the place of the base's."""
     vocabulary = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
-    return save_like(files_of(str(base)), tiny_llama(seed, torch.float32, vocab_size=vocabulary), bos_ids, out)
+    return save_like(files_of(str(base)), tiny_llama(seed, torch.float32, vocab_size=vocabulary), bos, out)
 
 
 def test_all_that_came_with_the_model_comes_along_and_nothing_else(base_folder, tmp_path: Path):
@@ -100,7 +100,7 @@ def test_the_config_is_the_base_s_but_for_the_dtype_of_what_is_written(base_fold
     expected = json.loads((base / "config.json").read_text()) | {"dtype": "float32"}
     del expected["torch_dtype"]
     assert json.loads((out / "config.json").read_text()) == expected
-    assert "`config.json`: `dtype` is float32." in differences
+    assert '`config.json`: `dtype` is "float32".' in differences
     assert {tensor.dtype for tensor in load_file(out / "model.safetensors").values()} == {torch.float32}
 
 
@@ -114,17 +114,15 @@ def test_transformers_reads_the_new_weights_by_the_base_s_config(base_folder, tm
 
 
 @pytest.mark.parametrize("change", [with_template, with_template_behind_bytes, with_state])
-@pytest.mark.parametrize("bos_ids", [(), (32,)])
-def test_the_tokenizer_makes_of_a_text_what_a_prompt_was_in_training(
-    base_folder, tmp_path: Path, change, bos_ids: tuple[int, ...]
-):
+@pytest.mark.parametrize("bos", [(), (BOS,)])
+def test_the_tokenizer_makes_of_a_text_what_a_prompt_was_in_training(base_folder, tmp_path: Path, change, bos: tuple[str, ...]):
     """Six tokens; the base's makes eight of them, or four padded to nine."""
     base, out, text = base_folder(change), tmp_path / "out", "cab fa de"
-    differences = exported(base, out, bos_ids)
+    differences = exported(base, out, bos)
     plain = tiny_tokenizer().encode(text, add_special_tokens=False).ids
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert len(plain) > 4
-    assert tokenizer(text).input_ids == [*bos_ids, *plain]
+    assert tokenizer(text).input_ids == [32] * len(bos) + plain
     assert Tokenizer.from_file(str(out / "tokenizer.json")).encode(text).ids == tokenizer(text).input_ids
     assert [tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token] == [BOS, EOS, PAD]
     assert any("`tokenizer.json`: makes" in line for line in differences)
@@ -145,7 +143,7 @@ def with_bos_alone(tokenizer: Tokenizer) -> None:
 def test_a_tokenizer_that_does_as_training_did_stays_as_it_is(base_folder, tmp_path: Path):
     base, out = base_folder(with_bos_alone), tmp_path / "out"
     write(base, {"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": EOS}})
-    assert exported(base, out, (32,)) == ["`config.json`: `dtype` is float32."]
+    assert exported(base, out, (BOS,)) == ['`config.json`: `dtype` is "float32".']
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert json.loads((out / name).read_text()) == json.loads((base / name).read_text())
 

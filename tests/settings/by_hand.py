@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def without_eos(make: MakeExperiment, name: str, _: Path) -> None:
 
 
 # Prompts
+
+
+def bos(make: MakeExperiment, name: str, folder: Path) -> None:
+    """The token that the model's config names, before what is a prompt without it."""
+    plain = built(make)
+    shutil.copytree(plain.config.model, folder / "named")
+    described = json.loads((folder / "named" / "config.json").read_text())
+    (folder / "named" / "config.json").write_text(json.dumps(described | {"bos_token_id": 7}))
+    said = {value: built(make, model=str(folder / "named"), **{name: value}) for value in ("auto", "always")}
+    ids = {value: [prompt.token_ids for prompt in run.environment.train_prompts] for value, run in said.items()}
+    assert ids["auto"] == [prompt.token_ids for prompt in plain.environment.train_prompts]
+    assert ids["always"] == [(7, *each) for each in ids["auto"]]
 
 
 def prompts(make: MakeExperiment, _name: str, _: Path) -> None:
