@@ -21,7 +21,7 @@ from configs.errors import UserError
 from configs.experiment import SamplingSettings
 from grpo.randomness import SampleKeys
 from grpo.sampler import sample
-from models.llama import Llama
+from models.decoder import LanguageModel
 from models.loading import load_pretrained
 from models.texts import load_texts
 
@@ -53,7 +53,7 @@ def story_prompts(options: Options, encode: Callable[[str], list[int]]) -> list[
     return [list(ids) for ids in distinct][: options.samples]
 
 
-def draw_completions(model: Llama, prompts: list[list[int]], size: int, options: Options) -> list[Tensor]:
+def draw_completions(model: LanguageModel, prompts: list[list[int]], size: int, options: Options) -> list[Tensor]:
     """Each prompt's completion up to and with EOS, drawn in batches of `size`."""
     settings = SamplingSettings(temperature=options.temperature, max_completion_length=options.max_completion_length)
     completions = []

@@ -16,8 +16,8 @@ Left out: embeddings, norms, rotations, softmax, the optimizer, and all that is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.llama import Llama
-from models.llama_config import LlamaConfig
+from models.decoder import LanguageModel
+from models.decoder_config import DecoderConfig
 from routing.adapters import adapter_parameters
 
 Row = tuple[int, int]  # prompt and completion tokens
@@ -31,17 +31,13 @@ class ModelSize:
     attention: int  # layers x heads x head_dim
 
 
-def model_size(policy: Llama) -> ModelSize:
+def model_size(policy: LanguageModel) -> ModelSize:
     adapters = sum(parameter.numel() for group in adapter_parameters(policy).values() for parameter in group.values())
-    return ModelSize(layer_weights(policy.config), policy.head.numel(), adapters, attention_width(policy.config))
+    layers = sum(parameter.numel() for parameter in policy.layers.parameters() if parameter.dim() == 2)
+    return ModelSize(layers - adapters, policy.head.numel(), adapters, attention_width(policy.config))
 
 
-def layer_weights(c: LlamaConfig) -> int:
-    heads = 2 * c.num_attention_heads + 2 * c.num_key_value_heads  # of queries and outputs, keys and values
-    return c.num_hidden_layers * c.hidden_size * (heads * c.head_dim + 3 * c.intermediate_size)
-
-
-def attention_width(c: LlamaConfig) -> int:
+def attention_width(c: DecoderConfig) -> int:
     return c.num_hidden_layers * c.num_attention_heads * c.head_dim
 
 

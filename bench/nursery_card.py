@@ -25,8 +25,8 @@ from envs.registry import detectors_of, rewards_of
 from envs.scoring import audit, score
 from envs.types import Completion
 from grpo.run import Run, build_run, prepare
+from models.decoder_config import DecoderConfig
 from models.hub import NURSERY
-from models.llama_config import LlamaConfig
 from models.nursery import generator
 from models.nursery.making import corpus, pretrain
 from records.figures import cell, mean, share
@@ -69,7 +69,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Facts:
-    config: LlamaConfig
+    config: DecoderConfig
     parameters: int
     training: Mapping[str, Any]  # pretraining.json
     corpus: Mapping[str, Any]

@@ -30,8 +30,9 @@ from configs.experiment import EnvironmentSettings, Experiment, RoutingSettings,
 from grpo.rollout import Rollout
 from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
-from models.llama import Llama, initialize
-from models.llama_config import LlamaConfig
+from models.decoder_config import DecoderConfig
+from models.families import model_of
+from models.llama import initialize
 from models.loading import load_pretrained
 from models.saving import save_pretrained
 from records.folder import write_whole
@@ -71,7 +72,7 @@ class Point:
     seconds: dict[str, float]
 
 
-def forward_flops(config: LlamaConfig, weights: int, prompts: Sequence[int], completions: Sequence[int]) -> float:
+def forward_flops(config: DecoderConfig, weights: int, prompts: Sequence[int], completions: Sequence[int]) -> float:
     """Of sequences with so many tokens of prompt and of completion each: two for every weight and token, and attention.
 
     `weights` are those of matrices in the layers, adapters included. The head is for completions alone; a position attends to
@@ -99,7 +100,7 @@ def build(axis: str, value: int, device: str) -> Run:
     nursery = load_pretrained("nursery")
     changes = {"layers": "num_hidden_layers", "vocabulary": "vocab_size"}
     config = replace(nursery.model.config, **({changes[axis]: value} if axis in changes else {}))
-    model = Llama(config)
+    model = model_of(config)
     initialize(model, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, widened(nursery.tokenizer, config.vocab_size), Path(folder))
@@ -123,7 +124,7 @@ def measure_point(axis: str, value: int, device: str) -> Point:
     start = time.perf_counter()
     while len(records) < AT_LEAST or (len(records) < STEPS and time.perf_counter() - start < LONG):
         records.append(train_step(run))
-    weights = sum(parameter.numel() for parameter in run.policy.model.layers.parameters() if parameter.dim() == 2)
+    weights = sum(parameter.numel() for parameter in run.policy.layers.parameters() if parameter.dim() == 2)
     rollout = records[-1].rollout
     work = forward_flops(run.policy.config, weights, rollout.prompt_lengths.tolist(), completion_lengths(rollout))
     seconds = fastest([{**record.seconds, STEP: sum(record.seconds.values())} for record in records])

@@ -19,9 +19,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from bench.workloads import BETA, COMPLETION_LENGTH, GAIN, RANK, Workload, rewards_of
 from grpo.rollout import Rollout
+from models.decoder import LanguageModel
 from models.llama import Llama
 from routing.adapters import LoRALinear, adapted_layers
-from routing.spec import TARGETS
 
 LEARNING_RATE = {True: 3e-4, False: 1e-5}  # with adapters or without: our defaults
 
@@ -42,7 +42,8 @@ def build_trainer(workload: Workload, prompts: list[str], steps: int) -> Any:
         use_bias_correction_kl=False, scale_rewards="group", temperature=1.0, top_p=1.0, top_k=0,
         generation_kwargs={"use_cache": True},
     )  # fmt: skip
-    lora = LoraConfig(r=RANK, lora_alpha=int(GAIN * RANK), lora_dropout=0.0, target_modules=list(TARGETS), task_type="CAUSAL_LM")  # type: ignore[arg-type]
+    targets = list(Llama.targets)
+    lora = LoraConfig(r=RANK, lora_alpha=int(GAIN * RANK), lora_dropout=0.0, target_modules=targets, task_type="CAUSAL_LM")  # type: ignore[arg-type]
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(workload.folder, dtype=torch.float32, attn_implementation="sdpa"),
         reward_funcs=lambda completions, **_: rewards_of(completions),
@@ -104,7 +105,7 @@ def generate(trainer: Any, prompts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def copy_adapters(policy: Llama, model: Any) -> None:
+def copy_adapters(policy: LanguageModel, model: Any) -> None:
     """Makes PEFT's one adapter of a layer the same function as all of ours: A's rows and B's columns side by side."""
     theirs = {name.removeprefix("base_model.model."): module for name, module in model.named_modules()}
     for name, layer in policy.named_modules():
@@ -115,7 +116,7 @@ def copy_adapters(policy: Llama, model: Any) -> None:
 
 
 @torch.no_grad()
-def draw_adapters(policy: Llama, std: float, generator: torch.Generator) -> None:
+def draw_adapters(policy: LanguageModel, std: float, generator: torch.Generator) -> None:
     """Draws the B of every adapter, so that the policy is another function than its base; with std 0 it is the base's."""
     for layer in adapted_layers(policy):
         for b in layer.B.values():

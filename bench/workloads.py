@@ -15,6 +15,7 @@ from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment,
 from envs.rewards import happy_count
 from envs.types import Completion, Prompt
 from grpo.run import Run, build_run, prepare, step_prompts
+from models.decoder import LanguageModel
 from models.llama import Llama, initialize
 from models.llama_config import LlamaConfig
 from models.loading import load_pretrained
@@ -73,7 +74,7 @@ def unknown_id(tokenizer: Tokenizer) -> int:
     return token
 
 
-def save_model(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
+def save_model(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
     """Without the tokenizer's habit of ending a text with EOS, which TRL would leave at the end of every prompt."""
     save_pretrained(model, tokenizer, folder)
     edit_tokenizer(folder / "tokenizer.json", post_processor=None)

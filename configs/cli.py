@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -23,7 +24,7 @@ from configs.errors import RunFailure, UserError
 from configs.experiment import Experiment
 from configs.naming import default_settings
 from configs.resolve import with_setting, without_effect
-from configs.yaml_words import SETTINGS, is_record, read_leaves, setting_word
+from configs.yaml_words import PLUGINS, SETTINGS, is_record, read_leaves, setting_word, setting_words
 
 Options = TypeVar("Options")
 
@@ -60,7 +61,7 @@ def parse(
 def _option_names(options: type) -> list[str]:
     """Sorted; an experiment stands for its settings."""
     names = {entry.name for entry in fields(options)}
-    return sorted(names - {"experiment"} | {*SETTINGS}) if "experiment" in names else sorted(names)
+    return sorted(names - {"experiment"} | {*SETTINGS} - {PLUGINS} | {"plugin"}) if "experiment" in names else sorted(names)
 
 
 def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> None:
@@ -108,6 +109,8 @@ def parse_value(name: str, value: Any) -> Any:
     """The value of one setting, as a command-line word or as Python has it, through the same parser. Raises UserError."""
     if name not in SETTINGS:
         raise UserError(f"no such setting{_suggestion(name, SETTINGS)}")
+    if name == PLUGINS:
+        raise UserError("--plugin FILE names files for all runs")
     if isinstance(SETTINGS[name], bool):
         value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
         setting_word(name, value)
@@ -180,11 +183,11 @@ def _words_of_settings(leaves: dict[str, Any]) -> tuple[list[str], set[str]]:
 
     What a record holds of settings without effect is left out, as long as it is what it always is. Raises UserError.
     """
-    words = {name: setting_word(name, value) for name, value in leaves.items()}
+    words = {name: setting_words(name, value) for name, value in leaves.items()}
     if not is_record(leaves):
-        return [*words.values()], {name.replace("-", "_") for name in words} & SETTINGS.keys()
-    idle, usual = without_effect(parse(ExperimentOptions, [*words.values()]).experiment), default_settings()
-    return [word for name, word in words.items() if name not in idle or leaves[name] != usual[name]], set()
+        return [*chain(*words.values())], {name.replace("-", "_") for name in words} & SETTINGS.keys()
+    idle, usual = without_effect(parse(ExperimentOptions, [*chain(*words.values())]).experiment), default_settings()
+    return [*chain(*(words[name] for name in words if name not in idle or leaves[name] != usual[name]))], set()
 
 
 def read_record(path: Path) -> Experiment:

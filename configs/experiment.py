@@ -4,13 +4,14 @@ The docstring under a field is its help on the command line, its annotation what
 `configs.resolve` works out. Where a name is chosen, the names are the keys of the dictionary that holds what they stand for.
 """
 
+from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, Positive, Share, settings
 from grpo.advantages import RULES, SCALES
@@ -33,6 +34,13 @@ ALL_TOKENS, ALL_MASS = (f"must be {off}: {WHOLE}; evaluate.py takes it" for off 
 SplitName = Annotated[str, Field(pattern=r"^\w+([.-]\w+)*$", description="must be the name of a split: a word")]
 
 
+def _listed(value: Any) -> Any:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+Plugins = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(description="must be a list of files")]
+
+
 def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
     (text,) = words
     if not text.lstrip().startswith("{"):
@@ -43,15 +51,19 @@ def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
         raise ValueError(f"{text}: not a YAML mapping") from error
 
 
+def _words_of_reward(reward: Any) -> list[str]:
+    return [yaml.safe_dump(reward, default_flow_style=True) if isinstance(reward, dict) else str(reward)]
+
+
 RewardSetting = Annotated[
-    str | dict[str, Any],
-    Field(description="must be a text or must be a mapping"),
+    str | dict[str, Any] | Callable[..., Any],
+    Field(description="must be a text or must be a mapping, or in Python a function"),
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="NAME|NAME(PARAM=VALUE)|{YAML}",
         instance_from_str=_reward_from_words,
-        is_instance=lambda value: isinstance(value, str | dict),
-        str_from_instance=lambda value: [value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True)],
+        is_instance=lambda value: isinstance(value, str | dict) or callable(value),
+        str_from_instance=_words_of_reward,
     ),
 ]
 
@@ -174,6 +186,8 @@ class Experiment:
 
     reward: RewardSetting = "happy_binary"
     """What is rewarded: a name, a name with parameters, or a combination (see docs/rewards_and_environments.md)."""
+    plugins: tyro.conf.UseAppendAction[Annotated[Plugins, tyro.conf.arg(name="plugin", metavar="FILE.py")]] = ()
+    """A Python file with rewards, detectors or environments of your own; may be given several times."""
     model: str = "nursery"
     """nursery (embedded), a local folder, or a Hugging Face id."""
     model_dtype: Literal["float32", "bfloat16"] = "float32"

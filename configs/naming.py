@@ -4,11 +4,11 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from configs.experiment import Experiment
+from configs.plugins import plugins_name, without_folders
 from configs.resolve import DEFAULT_RULE, OfReward, flatten, resolve
 from configs.resolved import ADAPTER_DEFAULTS, ResolvedExperiment, as_settings
 from configs.spelling import first_record
@@ -18,7 +18,7 @@ NOT_IDENTITY = {"require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.p
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
 RANKS = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's
-Flat = Mapping[str, Any]  # settings by dotted name
+Flat = dict[str, Any]  # settings by dotted name
 
 
 def spelt_out(resolved: ResolvedExperiment) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def spelt_out(resolved: ResolvedExperiment) -> dict[str, Any]:
     usual = {f"adapter.{name}": value for name, value in ADAPTER_DEFAULTS.items()}
     usual |= {"reward_penalty_on": "forget", "advantages": "group"}
     values = {name: usual.get(name) if value is None else value for name, value in flatten(as_settings(resolved)).items()}
-    return values | {"output_dir": str(resolved.output_dir)}
+    return values | {"output_dir": str(resolved.output_dir), "plugins": [*resolved.plugins]}
 
 
 def to_dict(resolved: ResolvedExperiment) -> dict[str, Any]:
@@ -45,6 +45,8 @@ def config_hash(resolved: ResolvedExperiment) -> str:
 def settings_hash(flat: Flat) -> str:
     """12 hexadecimal digits over every resolved setting that can change a result; of the device, its kind."""
     identity = {name: value for name, value in first_record(flat).items() if name not in NOT_IDENTITY}
+    if "plugins" in identity:
+        identity["plugins"] = without_folders(flat["plugins"])
     identity["device"] = flat["device"].partition(":")[0]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -100,6 +102,7 @@ def settings_name(flat: Flat, default_detector: str) -> str:
     does not tell all values whole (`a/b` and `a-b` make the same word), ends with the hash. Runs on different devices
     have the same name.
     """
+    digest, flat = settings_hash(flat), flat | {"plugins": plugins_name(flat["plugins"])}
     parts = [
         reward_name(flat["reward"]),
         "routed" if flat["routing.enabled"] else "unrouted",
@@ -111,13 +114,14 @@ def settings_name(flat: Flat, default_detector: str) -> str:
     ]
     treatment = "routed" if flat["routing.enabled"] else flat["baseline"]
     usual = default_settings() | {"env.detector": default_detector, "advantages": DEFAULT_RULE.get(treatment, "group")}
+    usual["plugins"] = ""
     others = {name: value for name, value in flat.items() if name not in NOT_IDENTITY | IN_EVERY_NAME | RANKS}
     keys = Counter(name.rpartition(".")[2] for name in flat if name not in NOT_IDENTITY)
     labels = {name: key if keys[key := name.rpartition(".")[2]] == 1 else name for name in others}
     differing = {name: value for name, value in others.items() if value != usual[name]}
     name = "_".join(parts + [f"{labels[setting]}{word(value)}" for setting, value in differing.items()])
     legible = all(is_legible(value, {"routed", "unrouted", *labels.values()}) for value in (flat["reward"], *differing.values()))
-    return name if legible and len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{settings_hash(flat)}"
+    return name if legible and len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]}_{digest}"
 
 
 def default_settings() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from configs.errors import UserError
 from configs.experiment import ABOVE_0, ALL_MASS, ALL_TOKENS, AdapterSettings, Experiment
+from configs.plugins import resolved_plugins
 from configs.resolved import ADAPTER_DEFAULTS, SHARED, ResolvedExperiment, Treatment
 from grpo.loss_terms import CORRECTED_ONLY
 from routing.modes import FORGET, LORA, RETAIN
@@ -65,6 +66,7 @@ def resolve(experiment: Experiment, cuda_available: bool, of_reward: OfReward) -
     adapter = resolve_adapter(adapter_settings(experiment))
     shared = {name: getattr(experiment, name) for name in SHARED} | {
         "lr": experiment.lr if experiment.lr is not None else (LR_FULL if adapter is None else LR_ADAPTERS),
+        "plugins": resolved_plugins(experiment.plugins),
         "device": resolve_device(experiment.device, cuda_available),
         "env": replace(experiment.env, detector=experiment.env.detector or of_reward.detector),
     }

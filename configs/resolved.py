@@ -38,6 +38,7 @@ class ResolvedExperiment:
     """`configs.experiment.Experiment` says what each of these is."""
 
     reward: str | dict[str, Any]
+    plugins: tuple[str, ...]  # of configs.plugins, resolved
     model: str
     model_dtype: str  # of frozen matrices under adapters: float32, bfloat16
     require_eos: bool

@@ -12,7 +12,13 @@ DETECTORS = {"happy_count": "happy_at_least"}  # env.detector, and the hack of a
 FIRST_RULE = "routing.advantages"  # where the first version had it, for routed runs alone
 ADDED = {"advantages", "reward_penalty_on", "eval.seed"}  # what its records lack
 # Settings that came after these, and what all runs recorded without them had.
-LATER: dict[str, Any] = {"model_dtype": "float32", "require_eos": True, "eval_split": "test", "env.bos": "auto"}
+LATER: dict[str, Any] = {
+    "model_dtype": "float32",
+    "require_eos": True,
+    "eval_split": "test",
+    "env.bos": "auto",
+    "plugins": [],
+}
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 
 Flat = Mapping[str, Any]  # settings by dotted name

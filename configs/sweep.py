@@ -1,7 +1,6 @@
 """A sweep: a base experiment, what varies, and the controls of its routed runs; built in Python."""
 
 import runpy
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from configs.cli import parse_value
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY
+from configs.plugins import place_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ def checked(sweep: Sweep) -> Sweep:
     """The same, seeds in the grid and every value read as the command line reads it. Raises UserError."""
     if not isinstance(sweep.base, Experiment) or not isinstance(sweep.grid, Mapping):
         raise UserError("a Sweep takes an Experiment as its base and a mapping as its grid")
+    if callable(sweep.base.reward):
+        raise UserError(f"--reward {sweep.base.reward}: a sweep's runs are other processes; put it into a file for --plugin")
     if sweep.seeds and "seed" in sweep.grid:
         raise UserError("seeds: seed is in the grid, too")
     for name in [name for name in sweep.baselines if name not in BASELINES]:
@@ -70,9 +72,9 @@ def load_sweep(path: Path) -> Sweep:
     try:
         names = runpy.run_path(str(path))
     except UserError as error:
-        raise UserError(f"{_place(path, error)}: {error}") from error
+        raise UserError(f"{place_of(path, error)}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{place_of(path, error)}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     built = [*{id(value): value for value in names.values() if isinstance(value, Sweep)}.values()]
     if len(built) != 1:
         example = "sweep = Sweep(base=Experiment())"
@@ -81,11 +83,3 @@ def load_sweep(path: Path) -> Sweep:
         return checked(built[0])
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _place(path: Path, error: BaseException) -> str:
-    """The file and the line in it that raised."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}:{lines[-1]}" if lines else str(path)

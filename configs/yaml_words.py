@@ -11,6 +11,7 @@ from configs.experiment import Experiment
 from configs.resolve import flatten, require
 from configs.spelling import todays_record
 
+PLUGINS = "plugins"  # the one setting of several values: `--plugin FILE`, as often as wanted
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
 
 
@@ -58,6 +59,16 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{name}.")
         else:
             yield name, value
+
+
+def setting_words(name: str, value: Any) -> list[str]:
+    """As `setting_word`; of plugins, of which there may be several, a word each."""
+    if name != PLUGINS:
+        return [setting_word(name, value)]
+    paths = [value] if isinstance(value, str) else value
+    are_texts = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    require(are_texts, "plugin", str(value), "must be a file, or a list of files")
+    return [f"--plugin={path}" for path in paths]
 
 
 def setting_word(name: str, value: Any) -> str:

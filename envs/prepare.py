@@ -7,13 +7,14 @@ from configs.experiment import Experiment
 from configs.naming import run_name
 from configs.resolve import OfReward, require, resolve
 from configs.resolved import ResolvedExperiment
-from envs import ENVIRONMENTS
 from envs.binding import bind_detector, bind_reward
+from envs.plugins import environments_of, tables_of, with_session_told
 from envs.types import BoundReward, Predicate
 
 
 def prepare(experiment: Experiment, cuda_available: bool) -> ResolvedExperiment:
     """The settings that will run, their rewards and detectors known to be there. Raises UserError for what does not fit."""
+    experiment = with_session_told(experiment)
     prepared = resolve(experiment, cuda_available, of_reward(experiment))
     bind_scores(prepared)
     return prepared
@@ -22,16 +23,18 @@ def prepare(experiment: Experiment, cuda_available: bool) -> ResolvedExperiment:
 def of_reward(settings: Experiment | ResolvedExperiment) -> OfReward:
     """The defaults that the reward brings along: its detector, or else the environment's. Raises UserError."""
     reward = bound_reward(settings)
-    detector = reward.detector or ENVIRONMENTS[settings.env.name].default_detector
+    detector = reward.detector or environments_of(settings.plugins)[settings.env.name].default_detector
     return OfReward(detector, "forget" if has_forget_components(reward) else "all")
 
 
 def bound_reward(settings: Experiment | ResolvedExperiment) -> BoundReward:
     """Raises UserError for an unknown environment and for a reward that it does not have."""
     name = settings.env.name
-    require(name in ENVIRONMENTS, "env.name", name, f"accepted are {', '.join(ENVIRONMENTS)}")
+    environments = environments_of(settings.plugins)
+    require(name in environments, "env.name", name, f"accepted are {', '.join(environments)}")
+    assert isinstance(settings.reward, str | dict), "prepared"
     try:
-        return bind_reward(settings.reward, name)
+        return bind_reward(settings.reward, name, tables_of(settings.plugins))
     except ValueError as error:
         raise UserError(f"--reward {settings.reward}: {error}") from error
 
@@ -51,7 +54,7 @@ def bind_scores(prepared: ResolvedExperiment) -> tuple[BoundReward, Predicate]:
     detector = prepared.env.detector
     assert detector is not None, "resolved"
     try:
-        return reward, bind_detector(detector, prepared.env.name)
+        return reward, bind_detector(detector, prepared.env.name, tables_of(prepared.plugins))
     except ValueError as error:
         raise UserError(f"--env.detector {detector}: {error}") from error
 

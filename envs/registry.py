@@ -36,6 +36,18 @@ REWARDS: dict[str, RegisteredFunction | Combination] = {}
 DETECTORS: dict[str, RegisteredFunction] = {}
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What names mean to an experiment: the shipped entries and its plugins'."""
+
+    rewards: Mapping[str, RegisteredFunction | Combination]
+    detectors: Mapping[str, RegisteredFunction]
+
+
+def registered() -> Tables:
+    return Tables(REWARDS, DETECTORS)
+
+
 def reward(
     *,
     hack: str | None = None,
@@ -58,10 +70,16 @@ def detector(*, environments: tuple[str, ...] = OF_TEXTS) -> Callable[[Function]
 def _registering(table: dict[str, Any], environments: tuple[str, ...], **of_rewards: Any) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         entry = RegisteredFunction(function, parameters_model(function), environments, **of_rewards)
+        if function.__module__ == module_of(table.get(function.__name__)) == "__main__":  # a notebook's cell, run again
+            del table[function.__name__]
         add(table, function.__name__, entry)
         return function
 
     return register
+
+
+def module_of(entry: RegisteredFunction | Combination | None) -> str | None:
+    return entry.function.__module__ if isinstance(entry, RegisteredFunction) else None
 
 
 def add(table: dict[str, Item], name: str, entry: Item) -> None:
@@ -78,18 +96,20 @@ def lookup(what: str, name: str, accepted: Mapping[str, Item]) -> Item:
     return accepted[name]
 
 
-def rewards_of(environment: str) -> dict[str, RegisteredFunction | Combination]:
+def rewards_of(environment: str, tables: Tables | None = None) -> dict[str, RegisteredFunction | Combination]:
     """A combination belongs to the environments that all its components belong to."""
-    functions = reward_functions_of(environment)
-    combinations = {name: entry for name, entry in REWARDS.items() if isinstance(entry, Combination)}
+    functions, entries = reward_functions_of(environment, tables), (tables or registered()).rewards
+    combinations = {name: entry for name, entry in entries.items() if isinstance(entry, Combination)}
     possible = {name: entry for name, entry in combinations.items() if all(part.name in functions for part in entry.components)}
     return functions | possible
 
 
-def reward_functions_of(environment: str) -> dict[str, RegisteredFunction]:
-    functions = {name: entry for name, entry in REWARDS.items() if isinstance(entry, RegisteredFunction)}
+def reward_functions_of(environment: str, tables: Tables | None = None) -> dict[str, RegisteredFunction]:
+    entries = (tables or registered()).rewards
+    functions = {name: entry for name, entry in entries.items() if isinstance(entry, RegisteredFunction)}
     return {name: entry for name, entry in functions.items() if environment in entry.environments}
 
 
-def detectors_of(environment: str) -> dict[str, RegisteredFunction]:
-    return {name: entry for name, entry in DETECTORS.items() if environment in entry.environments}
+def detectors_of(environment: str, tables: Tables | None = None) -> dict[str, RegisteredFunction]:
+    entries = (tables or registered()).detectors
+    return {name: entry for name, entry in entries.items() if environment in entry.environments}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from grpo.rollout import Rollout
-from models.llama import Llama, Weights, hidden_states
+from models.decoder import LanguageModel, Weights, hidden_states
 
 TOKENS_AT_ONCE = {"cpu": 640}  # with padding: 10 MB of float32 logits for a vocabulary of 4,096
 TOKENS_ELSEWHERE = 16_384
@@ -84,7 +84,7 @@ def piece_logprobs(
     return logprobs, entropy  # type: ignore[return-value]
 
 
-def completion_logprobs(model: Llama, rollout: Rollout, temperature: float) -> Float[Tensor, "n t"]:
+def completion_logprobs(model: LanguageModel, rollout: Rollout, temperature: float) -> Float[Tensor, "n t"]:
     """Log-probabilities of the rollout's completion tokens under the model, zero where its mask is False.
 
     Completion token j of row n stands at prompt_lengths[n] + j and is predicted from the position before.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from configs.resolved import ResolvedExperiment
-from envs import ENVIRONMENTS
+from envs.plugins import environments_of
 from envs.types import Encode, Environment
 from models.chat import chat_encoder
 from models.encoding import encode
@@ -24,7 +24,7 @@ class Prompting:
 
 def prompting_of(config: ResolvedExperiment, pretrained: Pretrained) -> Prompting:
     """Raises UserError where the model lacks the BOS or the chat template that the settings want."""
-    if ENVIRONMENTS[config.env.name].in_chat:
+    if environments_of(config.plugins)[config.env.name].in_chat:
         return Prompting(chat_encoder(pretrained))
     return Prompting(partial(encode, pretrained.tokenizer), pretrained.bos.ids(config.env.bos))
 

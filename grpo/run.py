@@ -11,14 +11,14 @@ from tokenizers import Tokenizer
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolved import ResolvedExperiment
-from envs import ENVIRONMENTS
 from envs import prepare as preparation
 from envs.chat import without_long_prompts
+from envs.plugins import environments_of
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
 from grpo.prompting import Prompting, prompting_of, with_bos
 from grpo.randomness import generator, torch_generator
-from models.llama import Llama
+from models.decoder import LanguageModel
 from models.loading import Pretrained, load_pretrained
 from models.texts import load_texts
 from models.tokenizer import bos_note
@@ -31,8 +31,8 @@ class Learner:
     """What a checkpoint restores, without prompts and rewards: `policy`, `optimizer` and `step` change."""
 
     config: ResolvedExperiment
-    policy: Llama
-    reference: Llama | None  # the frozen copy of full fine-tuning; None with adapters, whose scales do it
+    policy: LanguageModel
+    reference: LanguageModel | None  # the frozen copy of full fine-tuning; None with adapters, whose scales do it
     optimizer: AdamW
     tokenizer: Tokenizer
     vocabulary: list[str]  # token strings by id
@@ -85,7 +85,8 @@ def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner
     prompting = prompting_of(config, pretrained)
     policy, tokenizer, reference = pretrained.model, pretrained.tokenizer, None
     if config.adapter is not None:
-        add_adapters(policy, policy.model.layers, config.adapter, torch_generator(config.seed, "adapters"))
+        draws = torch_generator(config.seed, "adapters")
+        add_adapters(policy, policy.layers, policy.targets, config.adapter, draws)
         if config.model_dtype != "float32":
             keep_bases_in(policy, getattr(torch, config.model_dtype))
     elif config.beta:
@@ -107,7 +108,8 @@ def keep_freed_memory() -> None:
 
 def build_environment(config: ResolvedExperiment, learner: Learner) -> Environment:
     """The prompts, short enough for the model's context. Raises UserError."""
-    entry, tokenizer, splits = ENVIRONMENTS[config.env.name], learner.tokenizer, {"train": "train", "eval": config.eval_split}
+    entry, tokenizer = environments_of(config.plugins)[config.env.name], learner.tokenizer
+    splits = {"train": "train", "eval": config.eval_split}
     limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
     texts = load_texts(config.dataset, config.text_column)
     try:
@@ -133,12 +135,12 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     return None if name is None else tokenizer.token_to_id(name)
 
 
-def trained_groups(policy: Llama) -> dict[str, dict[str, torch.nn.Parameter]]:
+def trained_groups(policy: LanguageModel) -> dict[str, dict[str, torch.nn.Parameter]]:
     """What is clipped and logged by itself: each adapter, or all weights together as `policy`."""
     return adapter_parameters(policy) or {"policy": dict(policy.named_parameters())}
 
 
-def build_optimizer(policy: Llama) -> AdamW:
+def build_optimizer(policy: LanguageModel) -> AdamW:
     settings = {"lr": 0.0, "betas": (0.9, 0.999), "weight_decay": 0.0}
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
@@ -149,7 +151,7 @@ def has_base(run: Learner) -> bool:
 
 
 @contextmanager
-def reference_model(run: Learner) -> Iterator[Llama]:
+def reference_model(run: Learner) -> Iterator[LanguageModel]:
     """The model before training: the policy with its adapters off, or the frozen copy."""
     if run.config.adapter is None:
         assert run.reference is not None, "full fine-tuning with beta 0 keeps no reference"

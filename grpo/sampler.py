@@ -17,8 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from configs.experiment import SamplingSettings
 from grpo.rollout import Rollout
+from models.decoder import LanguageModel, Weights
 from models.decoding import KVCache, decode, head_product, prefill
-from models.llama import Llama, Weights, rotations
 
 PromptIds = Sequence[Sequence[int]]
 FEWEST_ROWS = 8
@@ -28,7 +28,7 @@ SHRINK_AT = 0.875  # they do once this share of the rows held, or less, is alive
 
 @torch.no_grad()
 def sample(
-    model: Llama, prompts: PromptIds, group_size: int, uniforms: Float[Tensor, "n t"], settings: SamplingSettings
+    model: LanguageModel, prompts: PromptIds, group_size: int, uniforms: Float[Tensor, "n t"], settings: SamplingSettings
 ) -> Rollout:
     """`group_size` completions of each prompt, in the prompts' order, with `uniforms` [N, T] one a token.
 
@@ -49,7 +49,7 @@ def sample(
 
 @torch.inference_mode()
 def write_completions(
-    model: Llama, prompts: PromptIds, uniforms: Float[Tensor, "n t"], settings: SamplingSettings,
+    model: LanguageModel, prompts: PromptIds, uniforms: Float[Tensor, "n t"], settings: SamplingSettings,
     completion_ids: Int[Tensor, "n t"], logprobs: Float[Tensor, "n t"],
 ) -> None:  # fmt: skip
     """Fills `completion_ids` and `logprobs`; what stands after a row's first EOS means nothing."""
@@ -59,7 +59,7 @@ def write_completions(
     prompt_of = held // (count // len(prompts))
     cache, hidden, positions = prefill_prompts(weights, prompts, limit, prompt_of)
     logits_of = head_product(weights)
-    turns = rotations(weights, torch.arange(int(positions.max()) + limit, device=held.device))  # [positions, 2, head_dim]
+    encodings = weights.position_encoding(torch.arange(int(positions.max()) + limit, device=held.device))  # [positions, ...]
     for t in range(limit):
         tokens, token_logprobs = choose_tokens(logits_of(hidden), uniforms[held, t], settings)
         completion_ids[held, t], logprobs[held, t] = tokens, token_logprobs
@@ -72,7 +72,7 @@ def write_completions(
             if (still := max(int(alive.sum()), FEWEST_ROWS)) <= SHRINK_AT * len(held):
                 kept = torch.argsort(~alive, stable=True)[:still]  # finished ones, too, where too few live
                 held, tokens, positions, cache = held[kept], tokens[kept], positions[kept], cache.select(kept)
-        hidden = decode(weights, cache, tokens, turns[positions + t])
+        hidden = decode(weights, cache, tokens, encodings[positions + t])
 
 
 def prefill_prompts(

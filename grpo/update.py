@@ -16,7 +16,7 @@ from grpo.logprobs import piece_logprobs, pieces
 from grpo.loss import PolicyLoss, RatioFigures, loss_denominator, policy_loss, ratio_figures
 from grpo.rollout import Rollout
 from grpo.run import Run, trained_groups
-from models.llama import Weights
+from models.decoder import Weights, backward_from, leaves_of
 from routing.router import MicroBatch, Routes, routed_backward
 
 LOSS_SETTINGS = ("loss_type", "epsilon_low", "epsilon_high", "kl_estimator", "kl_corrected")  # what `policy_loss` takes of `grpo`
@@ -120,12 +120,12 @@ def forward_backward(run: Run, batch: Batch, micro_batch: MicroBatch, denominato
     """
     before = {parameter: parameter.grad.clone() for parameter in run.policy.parameters() if parameter.grad is not None}
     weights, rows, config = run.policy.weights(), micro_batch.rows, run.config.grpo
-    leaves = weights.leaves()
+    leaves = leaves_of(weights)
     done = [
         piece_forward_backward(run, batch, leaves, rows[piece], micro_batch.name, denominator, on_policy)
         for piece in pieces(batch.rollout.rows(rows))
     ]
-    weights.backward(leaves)
+    backward_from(leaves, weights)
     ratio, advantages = torch.cat([piece.ratio for piece in done]), torch.cat([piece.advantages for piece in done])
     entropy, difference = torch.cat([piece.entropy for piece in done]), torch.cat([piece.logp_difference for piece in done])
     return Pass(

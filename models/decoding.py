@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.llama import Weights, causal_attention, decoder, rotations
+from models.decoder import Weights, causal_attention
 
 BLOCK = 16  # slots read are rounded up to a multiple of it, so that shapes change once in so many tokens
 
@@ -44,7 +44,7 @@ def whole_blocks(slots: int) -> int:
 
 def empty_cache(weights: Weights, rows: int, slots: int) -> KVCache:
     c, slots = weights.config, whole_blocks(slots)
-    heads, new = (len(weights.layers), rows, c.num_key_value_heads), weights.embedding.new_zeros
+    heads, new = (c.num_hidden_layers, rows, c.num_key_value_heads), weights.embedding.new_zeros
     return KVCache(new(*heads, slots, c.head_dim), new(*heads, slots, c.head_dim), new(*heads[1:], slots) - torch.inf, 0)
 
 
@@ -52,7 +52,7 @@ def prefill(
     weights: Weights, ids: Int[Tensor, "n t"], lengths: Int[Tensor, " n"], slots: int
 ) -> tuple[KVCache, Float[Tensor, "n hidden"]]:
     """A cache of at least `slots` holding right-padded prompts, and the hidden state of each prompt's last token."""
-    n, longest = ids.shape
+    c, (n, longest) = weights.config, ids.shape
     cache = empty_cache(weights, n, slots)
     rows = torch.arange(n, device=ids.device)
     position = torch.arange(longest, device=ids.device) - (longest - lengths)[:, None]  # [n, t], of what a slot holds
@@ -63,10 +63,10 @@ def prefill(
     def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cache.keys[i, :, :, :longest] = k[held].transpose(1, 2)
         cache.values[i, :, :, :longest] = v[held].transpose(1, 2)
-        return causal_attention(q, k, v)
+        return causal_attention(q, k, v, c.windows[i], c.attention_scale)
 
-    rotation = rotations(weights, torch.arange(longest, device=ids.device))
-    hidden = decoder(weights, ids, rotation[:, None], attend)
+    encoding = weights.position_encoding(torch.arange(longest, device=ids.device))
+    hidden = weights.hidden(ids, encoding, attend)
     return cache, hidden[rows, lengths - 1]
 
 
@@ -80,22 +80,33 @@ def head_product(weights: Weights) -> Callable[[Float[Tensor, "n hidden"]], Floa
 
 
 def decode(
-    weights: Weights, cache: KVCache, tokens: Int[Tensor, " n"], rotation: Float[Tensor, "n 2 head_dim"]
+    weights: Weights, cache: KVCache, tokens: Int[Tensor, " n"], encoding: Float[Tensor, "n ..."]
 ) -> Float[Tensor, "n hidden"]:
-    """The hidden state of one more token a row, which is added to the cache. `rotation` is that of each row's position."""
+    """The hidden state of one more token a row, which is added to the cache. `encoding` is that of each row's position."""
     c, n, slot = weights.config, len(tokens), cache.filled
-    length, scale = whole_blocks(slot + 1), c.head_dim**-0.5
+    length, windows = whole_blocks(slot + 1), c.windows
+    scale = c.head_dim**-0.5 if c.attention_scale is None else c.attention_scale
     cache.visible[:, :, slot] = 0
     # As many matrices as there are rows and heads: [layers, n * heads, ...], in the cache's own memory.
     new_keys, new_values = (each[:, :, :, slot] for each in (cache.keys, cache.values))  # [layers, n, heads, head_dim]
     keys, values = (each.flatten(1, 2)[:, :, :length] for each in (cache.keys, cache.values))
-    visible = cache.visible.flatten(0, 1)[:, None, :length]
+    whole = cache.visible.flatten(0, 1)[:, None, :length]
+    visible = {window: whole if window is None else seen_within(whole, slot, window) for window in set(windows)}
 
     def attend(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         new_keys[i], new_values[i] = k, v
-        grouped = q.reshape(len(visible), -1, c.head_dim)  # the queries that share a key
-        scores = torch.baddbmm(visible, grouped, keys[i].mT, alpha=scale)
+        grouped = q.reshape(len(whole), -1, c.head_dim)  # the queries that share a key
+        scores = torch.baddbmm(visible[windows[i]], grouped, keys[i].mT, alpha=scale)
         return torch.bmm(scores.softmax(-1), values[i]).view(n, -1)
 
     cache.filled += 1
-    return decoder(weights, tokens, rotation[:, None], attend)
+    return weights.hidden(tokens, encoding, attend)
+
+
+def seen_within(visible: Float[Tensor, "n 1 slots"], slot: int, window: int) -> Float[Tensor, "n 1 slots"]:
+    """What a token in `slot` sees where it sees the last `window` alone."""
+    if slot < window:
+        return visible
+    near = visible.clone()
+    near[:, :, : slot + 1 - window] = -torch.inf
+    return near

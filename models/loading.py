@@ -3,6 +3,7 @@
 Nothing falls back on anything: what cannot be had is a UserError that names it.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +11,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models.decoder import LanguageModel
+from models.decoder_config import DecoderConfig, UnsupportedModel
+from models.families import config_from_hf, model_of
 from models.files import CONFIG, ModelFiles, model_files
-from models.llama import Llama
-from models.llama_config import LlamaConfig, UnsupportedModel, config_from_hf
 from models.tokenizer import TOKENIZER_CONFIG, Bos, bos_of, count_tokens, load_tokenizer, named_tokens, token_of, unused_bos_note
-from models.weights import BUFFERS, HEAD, dtypes_note, fingerprint, has_own_head, load_weights, misfits
+from models.weights import are_equal, dtypes_note, fingerprint, load_weights, misfits
 
 GENERATION = "generation_config.json"
 
@@ -23,7 +25,7 @@ GENERATION = "generation_config.json"
 class Pretrained:
     """A model with its tokenizer. `fingerprint` is a SHA-256 over the names and bytes of the weights, in float32."""
 
-    model: Llama
+    model: LanguageModel
     tokenizer: Tokenizer
     fingerprint: str
     source: str  # the folder or the hub's id that it came from
@@ -39,18 +41,18 @@ def load_pretrained(name: str) -> Pretrained:
     config = read_config(files, described | {"eos_token_id": eos_setting(files, described, generation)}, tokenizer)
     stored = load_weights(files)
     weights = {key: tensor.float() for key, tensor in stored.items()}
-    model, bos = build_llama(files, config, weights), bos_of(tokenizer, tokenizer_config, described)
+    model, bos = build_model(files, config, weights), bos_of(tokenizer, tokenizer_config, described)
     notes = [
         *eos_notes(tokenizer, config, described, generation),
         *padding_note(config),
-        *untied_note(config, model.config),
+        *untied_note(config, model),
         *dtypes_note(stored),
         *unused_bos_note(bos, tokenizer_config),
     ]
     return Pretrained(model, tokenizer, fingerprint(weights), str(files.source), bos, tuple(notes))
 
 
-def read_config(files: ModelFiles, described: dict[str, Any], tokenizer: Tokenizer) -> LlamaConfig:
+def read_config(files: ModelFiles, described: dict[str, Any], tokenizer: Tokenizer) -> DecoderConfig:
     """With the embedding's rows beyond the tokenizer's tokens counted as padding. Raises UserError."""
     try:
         config = config_from_hf(described)
@@ -64,7 +66,7 @@ def read_config(files: ModelFiles, described: dict[str, Any], tokenizer: Tokeniz
     return config
 
 
-def padding_note(config: LlamaConfig) -> list[str]:
+def padding_note(config: DecoderConfig) -> list[str]:
     tokens, rows = config.token_count, config.padding_rows
     return [f"the last {rows} rows of the embedding stand for no token of the {tokens}; they are never sampled"] if rows else []
 
@@ -80,7 +82,7 @@ def eos_setting(files: ModelFiles, described: dict[str, Any], generation: dict[s
     raise files.error(f"names no EOS: neither {GENERATION} nor {CONFIG} has eos_token_id")
 
 
-def eos_notes(tokenizer: Tokenizer, config: LlamaConfig, described: dict[str, Any], generation: dict[str, Any]) -> list[str]:
+def eos_notes(tokenizer: Tokenizer, config: DecoderConfig, described: dict[str, Any], generation: dict[str, Any]) -> list[str]:
     """What is said where the two files differ."""
     ends = f"completions end with {named_tokens(tokenizer, config.eos_token_ids, ' or ')}"
     general, special = described.get("eos_token_id"), generation.get("eos_token_id")
@@ -93,22 +95,27 @@ def eos_notes(tokenizer: Tokenizer, config: LlamaConfig, described: dict[str, An
 # Weights
 
 
-def build_llama(files: ModelFiles, config: LlamaConfig, weights: dict[str, Tensor]) -> Llama:
+def build_model(files: ModelFiles, config: DecoderConfig, weights: dict[str, Tensor]) -> LanguageModel:
     """A tied head that is stored a second time is left out; one that differs from the embedding stands, as in transformers."""
-    weights = {key: tensor for key, tensor in weights.items() if not BUFFERS.fullmatch(key)}
-    if config.tie_word_embeddings and has_own_head(weights):
-        config = replace(config, tie_word_embeddings=False)
-    if config.tie_word_embeddings:
-        weights.pop(HEAD, None)
     with torch.device("meta"):
-        model = Llama(config)
+        model = model_of(config)
+        if config.tie_word_embeddings and not are_equal(weights, model.stored_head, stored_embedding(model)):
+            model = model_of(replace(config, tie_word_embeddings=False))
+    if model.config.tie_word_embeddings:
+        weights = {name: tensor for name, tensor in weights.items() if name != model.stored_head}
+    weights = {name: tensor for name, tensor in weights.items() if not re.fullmatch(model.stored_buffers, name)}
     if fault := misfits(model.state_dict(), weights):
         raise files.error(f"its weights do not fit its {CONFIG}: {fault}")
     model.load_state_dict(weights, strict=True, assign=True)
     return model
 
 
-def untied_note(described: LlamaConfig, config: LlamaConfig) -> list[str]:
-    if described.tie_word_embeddings == config.tie_word_embeddings:
+def stored_embedding(tied: LanguageModel) -> str:
+    """The name of the embedding, which is the head as well."""
+    return next(name for name, parameter in tied.named_parameters() if parameter is tied.output_embedding)
+
+
+def untied_note(described: DecoderConfig, model: LanguageModel) -> list[str]:
+    if described.tie_word_embeddings == model.config.tie_word_embeddings:
         return []
-    return [f"{HEAD} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]
+    return [f"{model.stored_head} differs from the embedding, so it is the head, as in transformers, although {CONFIG} ties them"]

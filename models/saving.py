@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from configs.errors import UserError
+from models.decoder import LanguageModel
 from models.files import model_files
 from models.hub import silence_retries
-from models.llama import Llama
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG, CARD = "config.json", "tokenizer.json", "tokenizer_config.json", "README.md"
 SPECIAL_TOKENS = "special_tokens_map.json"
@@ -28,7 +28,7 @@ TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 PROBE = "a"  # any text
 
 
-def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
+def save_pretrained(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
     """A folder that `AutoModelForCausalLM.from_pretrained` and `load_pretrained` read, made of these two alone."""
     save_weights(model, folder)
     write_object(folder / CONFIG, model.config.to_hf())
@@ -37,7 +37,7 @@ def save_pretrained(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     write_object(folder / TOKENIZER_CONFIG, {"tokenizer_class": TOKENIZER_CLASS, "eos_token": eos})
 
 
-def save_like(base: Mapping[str, Path], model: Llama, bos: Sequence[str], folder: Path) -> list[str]:
+def save_like(base: Mapping[str, Path], model: LanguageModel, bos: Sequence[str], folder: Path) -> list[str]:
     """The same with all that came with the base, of which only the weights change; `base` is what `files_of` finds.
 
     The tokenizer puts the tokens `bos` before a text, and nothing behind. Tells in what the files differ from the base's, a
@@ -92,13 +92,13 @@ def hub_file(name: str, file: str) -> Path | None:
                         f"of a copy, as `hf download {name}` makes one, take its folder") from error  # fmt: skip
 
 
-def save_weights(model: Llama, folder: Path) -> None:
+def save_weights(model: LanguageModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def config_changes(config: Mapping[str, Any], model: Llama) -> dict[str, Any]:
+def config_changes(config: Mapping[str, Any], model: LanguageModel) -> dict[str, Any]:
     """What config.json has to say otherwise of the weights that are written: their dtype, and that a head is there after all."""
     wanted = {"dtype": "float32"}
     wanted |= {"tie_word_embeddings": False} if config.get("tie_word_embeddings") and not model.config.tie_word_embeddings else {}

@@ -1,7 +1,6 @@
 """A model's tensors out of safetensors files, and whether they are those that its config.json describes."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from torch import Tensor
 from models.files import INDEX, WEIGHTS, ModelFiles
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-BUFFERS = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # which old files hold; they follow from the config
 FEW = 3  # of the names that an error lists
 
 
@@ -56,9 +53,9 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def has_own_head(weights: Mapping[str, Tensor]) -> bool:
-    """Whether a head is stored that differs from the embedding: transformers takes it then, even where the config ties them."""
-    return HEAD in weights and EMBEDDING in weights and not torch.equal(weights[HEAD], weights[EMBEDDING])
+def are_equal(weights: Mapping[str, Tensor], one: str, other: str) -> bool:
+    """Of two that are both there."""
+    return one not in weights or other not in weights or torch.equal(weights[one], weights[other])
 
 
 def misfits(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ layers.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -67,8 +67,10 @@ class DualLoRALinear(LoRALinear):
         super().__init__(base, {RETAIN: retain_rank, FORGET: forget_rank}, alpha)
 
 
-def add_adapters(model: nn.Module, layers: nn.ModuleList, spec: AdapterSpec, generator: torch.Generator) -> None:
-    """Freezes `model` and wraps the target linears of every `stride`-th of `layers` in place.
+def add_adapters(
+    model: nn.Module, layers: nn.ModuleList, targets: Collection[str], spec: AdapterSpec, generator: torch.Generator
+) -> None:
+    """Freezes `model` and wraps the linears called one of `targets` in every `stride`-th of `layers`, in place.
 
     A is drawn kaiming-uniform(sqrt 5), i.e. uniform within 1/sqrt(in_features), B is zero: the model's function is
     unchanged at first. Draws are made on the CPU from `generator`, layer by layer and adapter by adapter.
@@ -81,11 +83,11 @@ def add_adapters(model: nn.Module, layers: nn.ModuleList, spec: AdapterSpec, gen
     for layer in layers[:: spec.stride]:
         for parent in list(layer.modules()):
             for name, child in list(parent.named_children()):
-                if name in spec.targets and isinstance(child, nn.Linear):
+                if name in targets and isinstance(child, nn.Linear):
                     setattr(parent, name, adapted_layer(child, spec, generator))
                     adapted_count += 1
     if not adapted_count:
-        raise ValueError(f"no linear layer named {', '.join(spec.targets)} to adapt")
+        raise ValueError(f"no linear layer named {', '.join(targets)} to adapt")
 
 
 @torch.no_grad()

@@ -75,7 +75,7 @@ def ingredients(run: Run, prompts: Sequence[Prompt], uniforms: Float[Tensor, "n 
     """Everything that the bits of the base's rollout depend on. The kind of adapter is none of it: they are off."""
     return {
         "weights": run.fingerprint,
-        "architecture": vars(run.policy.config),
+        "architecture": asdict(run.policy.config),
         "dtype": str(run.policy.head.dtype),
         "model_dtype": run.config.model_dtype,
         "prompts": [prompt.token_ids for prompt in prompts],

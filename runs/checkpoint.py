@@ -50,8 +50,8 @@ def save_checkpoint(run: Run, run_folder: RunFolder) -> Path:
         save_pretrained(run.policy, run.tokenizer, folder)
     else:
         save_file({name: p.detach().cpu() for name, p in trained_tensors(run).items()}, folder / "adapter.safetensors")
-        base = {"base_model": run.config.model, "base_fingerprint": run.fingerprint}
-        write_json(folder / "adapter.json", run.config.adapter.to_dict() | base)
+        around = {"targets": list(run.policy.targets), "base_model": run.config.model, "base_fingerprint": run.fingerprint}
+        write_json(folder / "adapter.json", run.config.adapter.to_dict() | around)
     save_file({name: value.cpu() for name, value in optimizer_tensors(run).items()}, folder / "optimizer.safetensors")
     trainer = {"step": run.step, "config_hash": config_hash(run.config), "lines": run_folder.sync()}
     write_json(folder / "trainer.json", trainer)
@@ -76,11 +76,13 @@ def load_checkpoint(run: Learner, folder: Path) -> None:
     if (adapter := run.config.adapter) is None:
         load_tensors(trained_tensors(run), folder / "model.safetensors")
     else:
-        described = read_json(folder / "adapter.json", set(adapter.to_dict()) | {"base_model", "base_fingerprint"})
+        described = read_json(folder / "adapter.json", set(adapter.to_dict()) | {"targets", "base_model", "base_fingerprint"})
         if described.pop("base_fingerprint") != run.fingerprint:
             raise CheckpointError(f"{folder}: its adapters belong to other base weights than {run.config.model}")
         if (base := described.pop("base_model")) != run.config.model:
             raise CheckpointError(f"{folder}: its adapters belong to the base model {base}, not {run.config.model}")
+        if (targets := described.pop("targets")) != list(run.policy.targets):
+            raise CheckpointError(f"{folder}: its adapters are on {targets}, the run's on {list(run.policy.targets)}")
         check_spec(described, adapter, folder)
         load_tensors(trained_tensors(run), folder / "adapter.safetensors")
     load_moments(run, folder / "optimizer.safetensors")

@@ -24,7 +24,7 @@ from grpo.rollout import Rollout, concatenate
 from grpo.run import Learner, Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
-from models.llama import Llama
+from models.decoder import LanguageModel
 from records.figures import Number, both_hold, mean, share, where
 from records.names import BASE
 from routing.adapters import scaled
@@ -142,7 +142,7 @@ def rows_at_once(count: int) -> list[slice]:
 
 
 @contextmanager
-def model_of_mode(run: Learner, mode: str) -> Iterator[Llama]:
+def model_of_mode(run: Learner, mode: str) -> Iterator[LanguageModel]:
     """The model before training, or the policy with the mode's scales where it has adapters."""
     if mode == BASE:
         with reference_model(run) as model:

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.errors import UserError
-from envs import ENVIRONMENTS
+from envs.plugins import environments_of
 from grpo.run import Learner
-from models.llama import Llama
+from models.decoder import LanguageModel
 from models.saving import CARD, files_of, save_like
 from models.tokenizer import own_bos
 from records.folder import write_json
@@ -70,11 +70,11 @@ def export_checkpoint(checkpoint: Path, mode: str | None, form: str, out: Path, 
 
 def bos_of_exports(learner: Learner) -> list[str]:
     """The tokens before a text: those of the run's prompts, or the base's own where prompts are made by its chat template."""
-    in_chat = ENVIRONMENTS[learner.config.env.name].in_chat
+    in_chat = environments_of(learner.config.plugins)[learner.config.env.name].in_chat
     return [learner.vocabulary[each] for each in (own_bos(learner.tokenizer) if in_chat else learner.prompting.bos_ids)]
 
 
-def merged(learner: Learner, mode: str) -> Llama:
+def merged(learner: Learner, mode: str) -> LanguageModel:
     """A copy of the policy without adapters that computes what the policy does in a mode."""
     model = copy.deepcopy(learner.policy).cpu()
     merge_adapters(model, MODES[learner.config.adapter_kind][mode])
@@ -114,7 +114,7 @@ def peft_config(learner: Learner, adapter: str, base: str | None) -> dict[str, A
         "base_model_name_or_path": base,
         "r": spec.ranks[adapter],
         "lora_alpha": spec.alpha,
-        "target_modules": list(spec.targets),
+        "target_modules": list(learner.policy.targets),
         "layers_to_transform": list(layers) if spec.stride > 1 else None,
         "lora_dropout": 0.0,
         "bias": "none",

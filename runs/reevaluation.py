@@ -12,6 +12,7 @@ from rich.console import Console
 
 from configs.errors import UserError
 from envs.binding import bind_reward
+from envs.plugins import tables_of
 from envs.types import BoundReward, Prompt
 from grpo.run import Learner, Run, unknown_id
 from grpo.scoring import completions_of
@@ -100,7 +101,7 @@ def sample_differently(run: Learner, temperature: float | None, top_k: int, top_
 
 def further_rewards(run: Run, calls: Sequence[str]) -> list[BoundReward]:
     try:
-        return [bind_reward(call, run.config.env.name) for call in calls]
+        return [bind_reward(call, run.config.env.name, tables_of(run.config.plugins)) for call in calls]
     except ValueError as error:
         raise UserError(f"--eval_rewards {','.join(calls)}: {error}") from error
 

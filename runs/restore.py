@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from configs.cli import read_record
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.naming import config_hash, spelt_out
+from configs.plugins import split_plugin
 from configs.resolved import ResolvedExperiment
 from configs.yaml_words import read_leaves
 from envs.prepare import bind_scores
@@ -174,6 +175,7 @@ def made_of(run: Run) -> dict[str, Any]:
     return {
         "config_hash": config_hash(run.config),
         "components": {component.name: component.role for component in run.reward.components},
+        **({"plugins": plugins_record(run.config.plugins)} if run.config.plugins else {}),
         **({"reward_fingerprints": rewards} if rewards else {}),
         "base_fingerprint": run.fingerprint,
         "train_prompts": len(environment.train_prompts),
@@ -182,6 +184,10 @@ def made_of(run: Run) -> dict[str, Any]:
         "eval_prompts_fingerprint": prompts_fingerprint(environment.eval_prompts),
         **of_the_machine(run),
     }
+
+
+def plugins_record(plugins: Iterable[str]) -> list[dict[str, str | None]]:
+    return [{"path": path, "sha256": digest} for path, digest in map(split_plugin, plugins)]
 
 
 def relative_paths(config: ResolvedExperiment) -> dict[str, str]:

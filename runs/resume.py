@@ -28,8 +28,9 @@ def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExpe
 
     Raises UserError, listing the differences, when `experiment` is another one.
     """
+    given = None if experiment is None else prepare(experiment)  # first: its reward may be the function that was recorded
     recorded, own = recorded_settings(folder), prepare(read_config(folder))
-    config = own if experiment is None else prepare(experiment)
+    config = given or own
     if spelt_out(own) != recorded:
         raise UserError(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
     if differences := different_settings(recorded, spelt_out(config)):

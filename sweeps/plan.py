@@ -152,6 +152,6 @@ def check_sweep_folder(folder: Path, name: str) -> None:
 def default_name(sweep: Sweep, drafts: list[Draft]) -> str:
     """The same for the same runs, whatever order they were asked for in."""
     digest = hashlib.sha256(" ".join(sorted(draft.hash for draft in drafts)).encode()).hexdigest()[:8]
-    reward = [] if "reward" in sweep.grid else [reward_name(sweep.base.reward)]
+    reward = [] if "reward" in sweep.grid else [reward_name(drafts[0].resolved.reward)]
     readable = "_".join(["sweep", *reward, *(word(name.rpartition(".")[2]) for name in sweep.grid)])
     return f"{readable[:LONGEST_NAME]}_{digest}"

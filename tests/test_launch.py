@@ -198,7 +198,7 @@ MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "weights of something else": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x05pickle"), "cannot be read"),
     "a tensor missing": (without_a_tensor, "its weights do not fit its config.json"),
     "another shape": (with_config(hidden_size=32), "its weights do not fit its config.json"),
-    "another architecture": (with_config(model_type="gpt2"), "model_type 'gpt2' is not supported; supported: 'llama'"),
+    "another architecture": (with_config(model_type="gpt2"), "model_type 'gpt2' is not supported; supported: 'llama', 'qwen2'"),
     "config damaged": (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
     "tokenizer damaged": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read"),
     "tokenizer of another size": (with_config(vocab_size=4000), "its tokenizer has 4096 tokens, its weights 4000"),

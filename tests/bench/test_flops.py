@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.flops import ModelSize, attention_width, layer_weights, model_size, reference_flops, sampling_flops, update_flops
+from bench.flops import ModelSize, attention_width, model_size, reference_flops, sampling_flops, update_flops
 from routing.adapters import add_adapters
 from routing.spec import AdapterSpec
 from tests.helpers import tiny_config, tiny_llama
@@ -13,7 +13,7 @@ SIZE = ModelSize(layers=100, head=10, adapters=7, attention=3)
 
 def test_weights_of_the_tiny_model_by_hand():
     """hidden 16, 4 query and 2 key-value heads of 4: q and o 16x16, k and v 16x8; gate, up and down 16x24; 2 layers."""
-    assert layer_weights(tiny_config()) == 2 * (2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 24)
+    assert model_size(tiny_llama()).layers == 2 * (2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 24)
     assert attention_width(tiny_config()) == 2 * 4 * 4
 
 
@@ -47,7 +47,7 @@ def test_a_forward_pass_is_what_torch_counts():
 def test_adapters_count_by_their_weights():
     """Rank 2 on q_proj, 16 to 16, in each of 2 layers: 2 x (16 + 16) weights."""
     model = tiny_llama()
-    spec = AdapterSpec("lora", {"lora": 2}, alpha=2.0, stride=1, targets=("q_proj",))
-    add_adapters(model, model.model.layers, spec, torch.Generator())
+    spec = AdapterSpec("lora", {"lora": 2}, alpha=2.0, stride=1)
+    add_adapters(model, model.model.layers, ["q_proj"], spec, torch.Generator())
     assert model_size(model).adapters == 2 * 2 * (16 + 16)
-    assert model_size(model).layers == layer_weights(model.config)
+    assert model_size(model).layers == model_size(tiny_llama()).layers

@@ -26,7 +26,7 @@ from configs.settings import settings
         (lambda: Experiment(lr=0), "--lr 0: must be a positive number"),
         (lambda: Experiment(lora_rank=2.0), "--lora_rank 2.0: must be a whole number"),  # type: ignore[arg-type]
         (lambda: Experiment(lora_rank=0), "--lora_rank 0: must be at least 1"),
-        (lambda: Experiment(reward=3), "--reward 3: must be a text or must be a mapping"),  # type: ignore[arg-type]
+        (lambda: Experiment(reward=3), "--reward 3: must be a text or must be a mapping, or in Python a function"),  # type: ignore[arg-type]
         (lambda: Experiment(model=None), "--model None: must be a text"),  # type: ignore[arg-type]
         (lambda: Experiment(output_dir="here"), "--output_dir here: must be a path"),  # type: ignore[arg-type]
         (lambda: Experiment(grpo=SamplingSettings()), f"--grpo {SamplingSettings()!r}: must be GRPOSettings"),  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 import runs.trainer
 from configs.experiment import Experiment
 
+FILE = re.compile(r"# (\w+\.py)\n")
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -50,11 +51,23 @@ def blocks_in(page: Path, language: str) -> list[str]:
     return [block for name, block in FENCED.findall(page.read_text()) if name == language]
 
 
+def files_in(page: Path) -> dict[str, str]:
+    """Files that a reader is to write: blocks that begin with `# NAME.py`, those of one name one after another."""
+    files: dict[str, str] = {}
+    for block in blocks_in(page, "python"):
+        if name := FILE.match(block):
+            files[name[1]] = files.get(name[1], "") + block
+    return files
+
+
 def run_python(page: Path, train: Callable[[Experiment], object]) -> dict[str, Any]:
-    """A page's blocks, one after another in one namespace, which is returned; they train with `train`."""
+    """A page's other blocks, one after another in one namespace, which is returned; they train with `train`."""
     names: dict[str, Any] = {"__name__": page.stem}
+    text = page.read_text()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs.trainer, "train", train)
-        for block in blocks_in(page, "python"):
-            exec(compile(block, str(page), "exec"), names)
+        for block in FENCED.finditer(text):
+            if block[1] == "python" and not FILE.match(block[2]):
+                lines_before = "\n" * text[: block.start(2)].count("\n")  # so that a function's source is found on the page
+                exec(compile(lines_before + block[2], str(page), "exec"), names)
     return names

@@ -20,7 +20,7 @@ import evaluate
 import launch
 import report
 import sweep
-from tests.docs.pages import PAGES, ROOT, Command, commands_in, run_python
+from tests.docs.pages import PAGES, ROOT, Command, commands_in, files_in, run_python
 
 EVERY_COMMAND = [command for page in PAGES for command in commands_in(page.name, page.read_text())]
 COMMANDS = [*{(command.words, command.long): command for command in EVERY_COMMAND}.values()]
@@ -48,6 +48,9 @@ def workplace(
         shutil.copytree(finished_run("routed"), folder / "output" / name)
     for place in ("output/SWEEP", "tests/fixtures/earlier_sweep"):
         shutil.copytree(ROOT / "tests" / "fixtures" / "earlier_sweep", folder / place)
+    for page in PAGES:
+        for name, code in files_in(page).items():
+            (folder / name).write_text(code)
     (folder / "DATASET").mkdir()
     for split, texts in first_stories.items():
         (folder / "DATASET" / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))

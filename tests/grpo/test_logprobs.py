@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from grpo import logprobs as module
 from grpo.logprobs import completion_logprobs, piece_logprobs, pieces, token_logprobs
 from grpo.rollout import Rollout
+from models.decoder import leaves_of
 from models.llama import Llama, initialize
 from models.llama_config import LlamaConfig
 
@@ -285,7 +286,7 @@ def metered_pieces(copies: int, backward: bool) -> Meter:
         with Meter() as meter, torch.no_grad():
             completion_logprobs(model, batch, 1.0)
         return meter
-    leaves = model.weights().leaves()
+    leaves = leaves_of(model.weights())
     with Meter() as meter:
         for piece in pieces(batch):
             piece_logprobs(leaves, batch.rows(piece), 1.0)[0].sum().backward()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from models.decoding import BLOCK, decode, prefill
-from models.llama import rotations
 from tests.helpers import random_prompts, right_padded, tiny_llama
 
 CACHED = {
@@ -32,7 +31,7 @@ def test_cached_decode_equals_the_full_forward(changes, steps):
         if step == steps // 2:
             cache, held = cache.select(torch.tensor([3, 0, 3])), torch.tensor([3, 0, 3])
         at = lengths[held] + step
-        hidden = decode(weights, cache, sequences[held, at], rotations(weights, at))
+        hidden = decode(weights, cache, sequences[held, at], weights.position_encoding(at))
         torch.testing.assert_close(hidden, full[held, at], atol=1e-12, rtol=0)
 
 

@@ -10,8 +10,11 @@ from transformers import LlamaConfig as TwinConfig
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from models.llama import Llama, hidden_states, initialize, rotated, rotations, tensors_of
-from models.llama_config import UnsupportedModel, config_from_hf
+from models.decoder import backward_from, hidden_states, leaves_of, tensors_of
+from models.decoder_config import UnsupportedModel
+from models.families import config_from_hf
+from models.llama import Llama, initialize
+from models.rotary import rotated
 from tests.helpers import VOCAB, random_prompts, randomize, right_padded, tiny_config, tiny_llama
 
 RAW = {
@@ -134,7 +137,7 @@ def test_logits_equal_those_of_transformers_at_the_end_of_a_long_context(name, d
 
 def test_rotation_turns_each_pair_by_its_position_over_its_frequency():
     """head_dim 4, theta 100: dimensions (0, 2) turn by p / 100^0 = p, dimensions (1, 3) by p / 100^(2/4) = p / 10."""
-    rotation = rotations(tiny_llama(head_dim=4, rope_theta=100.0).weights(), torch.tensor([3]))
+    rotation = tiny_llama(head_dim=4, rope_theta=100.0).weights().position_encoding(torch.tensor([3]))
     unit = torch.eye(4, dtype=torch.float64)[None, None, :2]  # [1, t = 1, heads = 2, 4]: the first two unit vectors
     expected = [[math.cos(3), 0, math.sin(3), 0], [0, math.cos(0.3), 0, math.sin(0.3)]]
     torch.testing.assert_close(rotated(unit, rotation[:, None])[0, 0], torch.tensor(expected, dtype=torch.float64))
@@ -147,12 +150,12 @@ def test_gradients_gathered_in_leaves_reach_the_parameters_as_they_would_at_once
     for model in (one, other):
         model.model.layers[0].mlp.up_proj.weight.requires_grad_(False)
     weights = one.weights()
-    leaves = weights.leaves()
+    leaves = leaves_of(weights)
     for ids in texts:
         (hidden_states(leaves, ids) @ leaves.head.T).square().sum().backward()
         (other(ids) @ other.head.T).square().sum().backward()
     assert all(parameter.grad is None for parameter in one.parameters())
-    weights.backward(leaves)
+    backward_from(leaves, weights)
     for (name, parameter), twin in zip(one.named_parameters(), other.parameters(), strict=True):
         if not parameter.requires_grad:
             assert parameter.grad is None
@@ -165,7 +168,7 @@ def test_leaves_of_what_is_frozen_take_no_gradient():
     """Else each pass would compute gradients of the head and of all layers for nothing."""
     model = tiny_llama().requires_grad_(False)
     model.model.norm.weight.requires_grad_(True)
-    leaves = model.weights().leaves()
+    leaves = leaves_of(model.weights())
     assert leaves.norm.requires_grad
     assert not any(tensor.requires_grad for tensor in tensors_of(leaves) if tensor is not leaves.norm)
 
@@ -205,16 +208,20 @@ def test_old_and_new_rotary_fields_mean_the_same():
 
 
 REFUSED = {
-    "another architecture": ({"model_type": "qwen2"}, r"model_type 'qwen2'.*'llama'"),
+    "another architecture": ({"model_type": "gpt2"}, r"model_type 'gpt2'.*'llama', 'qwen2'"),
     "no architecture": ({"model_type": None}, r"model_type None"),
     "another activation": ({"hidden_act": "gelu"}, r"hidden_act='gelu'.*'silu'"),
     "tensor-parallel weights": ({"pretraining_tp": 2}, r"pretraining_tp=2"),
-    "scaled rotary positions": ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 9.0}}, r"'llama3'.*'default'"),
-    "old scaled rotary positions": (
-        {"rope_parameters": None, "rope_theta": 1e4, "rope_scaling": {"type": "linear", "factor": 2.0}},
-        r"rope_type='linear'",
+    "a rotary scaling": ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, r"'yarn'.*'default', 'linear', 'llama3'"),
+    "an old rotary scaling": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, r"rope_type='dynamic'"),
+    "a rotary scaling without its settings": (
+        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "high_freq_factor": 4.0}},
+        r"'llama3' needs low_freq_factor",
     ),
-    "no rotary base": ({"rope_parameters": None}, r"needs rope_theta"),
+    "partly rotary positions": ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor=0.5"),
+    "a sliding window": ({"use_sliding_window": True}, r"use_sliding_window=True"),
+    "a layer that slides": ({"layer_types": ["full_attention", "sliding_attention"]}, r"layer_type='sliding_attention'"),
+    "a Qwen without key-value heads": ({"model_type": "qwen3", "num_key_value_heads": None}, r"lacks num_key_value_heads"),
     "no EOS": ({"eos_token_id": None}, r"eos_token_id None: must be"),
     "an EOS that is no id": ({"eos_token_id": [1, "</s>"]}, r"eos_token_id \[1, '</s>'\]: must be"),
     "a missing size": ({"intermediate_size": None}, r"lacks intermediate_size"),

@@ -2,6 +2,8 @@
 
 from tests.mutations.change import Change, case, changes_of, setting
 
+FAMILIES = "tests/models/test_families.py"
+
 MATHEMATICS = [
     Change(
         "no-good-sample-divided-by-0",
@@ -118,8 +120,31 @@ MATHEMATICS = [
     *changes_of(
         "models/llama.py",
         "tests/models/test_llama.py",
-        ("sines-of-one-sign", "torch.cat((-sin, sin), -1)", "torch.cat((sin, sin), -1)"),
         ("norm-without-epsilon", " + c.rms_norm_eps)", ")"),
+        ("keys-normed-as-queries", "attention.k_norm.weight.expand", "attention.q_norm.weight.expand", FAMILIES),
+    ),
+    *changes_of(
+        "models/gpt_neox.py",
+        FAMILIES,
+        ("always-side-by-side", "x if c.use_parallel_residual else attended", "x"),
+        ("heads-in-three-rows", "(c.num_attention_heads, 3, c.head_dim)).unbind(-2)", "(3, -1, c.head_dim)).unbind(-3)"),
+    ),
+    *changes_of(
+        "models/gpt_neo.py",
+        FAMILIES,
+        ("scores-scaled", "return 1.0", "return None"),
+        ("no-layer-local", 'if layer == "local" else None', 'if layer == "nowhere" else None'),
+        ("position-before", "F.embedding(positions, self", "F.embedding((positions - 1).clamp(min=0), self"),
+    ),
+    *changes_of(
+        "models/rotary.py",
+        "tests/models/test_llama.py",
+        ("sines-of-one-sign", "torch.cat((-sin, sin), -1)", "torch.cat((sin, sin), -1)"),
+        ("no-passage-between-frequencies", "kept.clamp(0, 1)", "kept.clamp(0, 1).round()", FAMILIES),
+    ),
+    *changes_of(
+        "models/decoder.py",
+        "tests/models/test_llama.py",
         ("biases-forgotten", "torch.cat(biases) if biases else None", "None"),
         (
             "a-from-the-layer-s-output",
@@ -127,6 +152,7 @@ MATHEMATICS = [
             "2 * (grad @ up).T @ x, grad.T",
             "tests/routing/test_adapters.py",
         ),
+        ("window-of-one-more", "(age < window)", "(age <= window)", FAMILIES),
         ("frozen-leaves-trained", "requires_grad_(tensor.requires_grad)", "requires_grad_(True)"),
     ),
     *changes_of(
@@ -135,6 +161,7 @@ MATHEMATICS = [
         ("shorter-prompts-see-padding", "torch.where(position < 0, -torch.inf, 0.0)", "torch.where(position < 0, 0.0, 0.0)"),
         ("new-slot-unseen", "cache.visible[:, :, slot] = 0", "cache.visible[:, :, slot - 1] = 0"),
         ("block-too-short", "whole_blocks(slot + 1)", "whole_blocks(slot)"),
+        ("window-of-one-less-decoded", ": slot + 1 - window]", ": slot + 2 - window]", "tests/models/test_families_decoding.py"),
         ("leavers-take-their-view", "self.visible[rows], self.filled)", "self.visible[: len(rows)], self.filled)"),
         ("half-of-the-cache-kept", "kept[:, :, :, : self.filled] =", "kept[:, :, :, : self.filled // 2] ="),
     ),

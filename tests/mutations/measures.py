@@ -127,7 +127,7 @@ MEASURES = [
         "runs/base_samples.py",
         "tests/runs/test_base_samples.py",
         ("base-samples-of-other-weights", '"weights": run.fingerprint,', '"weights": "",'),
-        ("base-samples-of-another-architecture", '"architecture": vars(run.policy.config),', '"architecture": {},'),
+        ("base-samples-of-another-architecture", '"architecture": asdict(run.policy.config),', '"architecture": {},'),
         ("base-samples-of-another-dtype", '"dtype": str(run.policy.head.dtype),', ""),
         ("base-samples-of-other-prompts", '"prompts": [prompt.token_ids for prompt in prompts],', ""),
         ("base-samples-of-other-draws", "hashlib.sha256(uniforms.numpy().tobytes()).hexdigest(),", "None,"),

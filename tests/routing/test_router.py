@@ -89,7 +89,7 @@ def tiny_policy(ranks: dict[str, int] | None = None) -> TinyPolicy:
     ranks = {RETAIN: 2, FORGET: 3} if ranks is None else ranks
     if ranks:
         kind = "lora" if set(ranks) == {LORA} else "dual_lora"
-        add_adapters(policy, policy.layers, AdapterSpec(kind, ranks, alpha=4.0, stride=1), generator)
+        add_adapters(policy, policy.layers, ["q_proj"], AdapterSpec(kind, ranks, alpha=4.0, stride=1), generator)
         with torch.no_grad():
             for group in adapter_parameters(policy).values():
                 for parameter in group.values():

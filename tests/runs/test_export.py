@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.errors import UserError
 from grpo.run import Run
+from models.llama import Llama
 from routing.adapters import scaled
 from routing.modes import MODES
-from routing.spec import TARGETS
 from runs import export as export_module
 from runs.export import export_checkpoint
 from runs.restore import load_run
@@ -108,7 +108,7 @@ def test_the_adapter_config_says_all_that_rebuilds_it(checkpoint, tmp_path: Path
     assert {name: config["r"] for name, config in configs.items()} == {"retain": 3, "forget": 4}
     for config in configs.values():
         assert (config["peft_type"], config["task_type"], config["lora_alpha"]) == ("LORA", "CAUSAL_LM", 6.0)
-        assert (config["target_modules"], config["layers_to_transform"]) == (list(TARGETS), [0])
+        assert (config["target_modules"], config["layers_to_transform"]) == (list(Llama.targets), [0])
         assert config["base_model_name_or_path"] is None  # a local folder has no name that holds elsewhere
 
 

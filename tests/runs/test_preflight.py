@@ -11,9 +11,9 @@ import runs.preflight
 from configs.experiment import Experiment
 from grpo import sampler
 from grpo.run import Run, build_run, prepare, trained_groups
+from grpo.sampler import prefill_prompts
 from grpo.step import train_step
 from grpo.update import Batch, update
-from models.llama import rotations
 from runs.preflight import PreflightFailure, preflight, rehearse_sampling
 
 MakeExperiment = Callable[..., Experiment]
@@ -101,7 +101,12 @@ def test_a_sampler_that_counts_positions_wrongly_stops(tiny: MakeExperiment, mon
     """Of what it samples, not of the prompts."""
     run = built(tiny())
     preflight(run)
-    monkeypatch.setattr(sampler, "rotations", lambda weights, positions: rotations(weights, positions + 1))
+
+    def prefill_later(*arguments):
+        cache, hidden, positions = prefill_prompts(*arguments)
+        return cache, hidden, positions + 1
+
+    monkeypatch.setattr(sampler, "prefill_prompts", prefill_later)
     with pytest.raises(PreflightFailure, match=r"sampler and scorer differ by .* nats"):
         preflight(run)
 

@@ -1,5 +1,6 @@
 """What a setting does, against numbers counted by hand: prompts, rewards and evaluations, which the plain engine takes over."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -26,6 +27,7 @@ from runs.evaluation import evaluate_modes
 from runs.export import merged
 from runs.preflight import PreflightFailure, preflight
 from runs.reevaluation import sample_differently
+from runs.restore import made_of
 from runs.trainer import train
 from tests.helpers import randomize, tiny_config
 from tests.reference import engine
@@ -48,6 +50,28 @@ def reward(make: MakeExperiment, name: str, _: Path) -> None:
     times = times_happy(record.completions)
     assert {0, 1, 2} <= set(times)
     assert record.scores.rewards == record.trained_rewards.tolist() == [min(each, 2) / 2 for each in times]
+
+
+def plugins(make: MakeExperiment, name: str, folder: Path) -> None:
+    """Its reward is paid, its detector sees, and the run knows its bytes."""
+    code = """
+from envs.registry import detector, reward
+
+@reward(hack="longer(than=5)")
+def shortness(completions):
+    return [1 / (1 + len(each.token_ids)) for each in completions]
+
+@detector()
+def longer(completions, than: int):
+    return [len(each.token_ids) > than for each in completions]
+"""
+    (folder / "mine.py").write_text(code)
+    run = built(make, **{name: (str(folder / "mine.py"),), "reward": "shortness"}, batch_size=16)
+    record = train_step(run)
+    lengths = [len(completion.token_ids) for completion in record.completions]
+    assert record.scores.rewards == [1 / (1 + length) for length in lengths] and len(set(lengths)) > 1
+    assert record.scores.detected == record.audit.hacked == [length > 5 for length in lengths]
+    assert made_of(run)[name] == [{"path": str(folder / "mine.py"), "sha256": hashlib.sha256(code.encode()).hexdigest()}]
 
 
 def detector(make: MakeExperiment, name: str, _: Path) -> None:

@@ -47,6 +47,7 @@ def shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 # Of one setting, or of several that one check sets.
 SETTINGS: dict[str, Check] = {
     "reward": by_hand.reward,
+    "plugins": by_hand.plugins,
     "model_dtype": by_hand.rounded_base,
     "require_eos": by_hand.without_eos,
     "dataset text_column eval_split": by_hand.dataset_and_column,

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.decoder import LanguageModel
 from models.llama import Llama, initialize
 from models.llama_config import LlamaConfig
 from models.nursery.generator import DATA, stories
@@ -57,7 +58,7 @@ def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     return ids[:, :-1].clamp(min=0), ids[:, 1:]
 
 
-def summed_loss(model: Llama, rows: list[list[int]]) -> tuple[Tensor, int]:
+def summed_loss(model: LanguageModel, rows: list[list[int]]) -> tuple[Tensor, int]:
     """Cross-entropy summed over the real tokens, in nats, and how many they are."""
     ids, targets = padded(rows)
     logits = model(ids) @ model.head.T
@@ -66,7 +67,7 @@ def summed_loss(model: Llama, rows: list[list[int]]) -> tuple[Tensor, int]:
 
 
 @torch.no_grad()
-def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
+def held_out_loss(model: LanguageModel, rows: list[list[int]]) -> float:
     """Nats a token over all rows."""
     rows = sorted(rows, key=len)
     sums, counts = zip(*(summed_loss(model, rows[i : i + ROWS_AT_ONCE]) for i in range(0, len(rows), ROWS_AT_ONCE)), strict=True)
