@@ -9,6 +9,7 @@ from pydantic import Field
 
 from configs.cli import options_named, parse, run_main, split_at_commas
 from configs.errors import UserError
+from configs.experiment import SplitName
 from configs.resolve import require
 from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, settings
 
@@ -17,6 +18,7 @@ DESCRIPTION = """Evaluate a checkpoint, its adapters on and off. Writes evaluati
 Example: uv run evaluate.py --model_path output/RUN/checkpoint-200 --eval_rewards happy_count,sentence_length_5
 
 The model for other programs: uv run evaluate.py export --help"""
+OTHER_PROMPTS = ("dataset", "text_column", "eval_split")  # than the run's, when they are named
 EXPORT_DESCRIPTION = """Write a checkpoint's model as a new folder that transformers (hf) or PEFT (peft) loads.
 
 Example: uv run evaluate.py export --model_path output/RUN/checkpoint-200 --mode retain_only --out exported"""
@@ -46,6 +48,8 @@ class EvaluateOptions:
     """Evaluate on the prompts of another dataset than the run's; which, stands in evaluation.json."""
     text_column: str | None = None
     """Another column of the dataset than in training."""
+    eval_split: SplitName | None = None
+    """Another split than the run's evaluations had."""
     base_model: str | None = None
     """Where the run's base model is now, if it has moved; its weights must be the same."""
     device: str = "auto"
@@ -69,7 +73,7 @@ class ExportOptions:
 def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> None:
     """Raises UserError for options without effect among those named, whatever their values, and for a reward given twice."""
     inert = {name: "--temperature 0" for name in ("top_k", "top_p") if options.temperature == 0}
-    unprompted = ("n_samples", "eval_rewards", "show", "dataset", "text_column")
+    unprompted = ("n_samples", "eval_rewards", "show", *OTHER_PROMPTS)
     inert |= {name: "--prompt" for name in unprompted if options.prompt is not None}
     for name in sorted(inert.keys() & {*named}):
         raise UserError(f"--{name} {getattr(options, name)}: has no effect with {inert[name]}")
@@ -92,8 +96,8 @@ def evaluate_again(options: EvaluateOptions) -> None:
     from runs import reevaluation  # after parsing, so that typing errors answer at once
     from runs.restore import load_run
 
-    where = (options.model_path, options.device, True, options.base_model)
-    run = load_run(*where, dataset=options.dataset, text_column=options.text_column)
+    other = {name: value for name in OTHER_PROMPTS if (value := getattr(options, name)) is not None}
+    run = load_run(options.model_path, options.device, True, options.base_model, **other)
     reevaluation.sample_differently(run, options.temperature, options.top_k, options.top_p)
     modes, calls = reevaluation.chosen_modes(run, options.routing_eval), split_at_commas(options.eval_rewards)
     reevaluation.evaluate_checkpoint(

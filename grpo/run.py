@@ -71,6 +71,9 @@ def build_run(config: ResolvedExperiment) -> Run:
     pretrained = load_pretrained(config.model)
     learner = build_learner(config, pretrained)
     environment = build_environment(config, learner)
+    needed = config.batch_size // config.num_generations
+    if len(environment.train_prompts) < needed:
+        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
     run.notes += environment.notes
     return run
@@ -104,7 +107,7 @@ def keep_freed_memory() -> None:
 
 
 def build_environment(config: ResolvedExperiment, learner: Learner) -> Environment:
-    """The prompts, enough for a step and short enough for the model's context. Raises UserError."""
+    """The prompts, short enough for the model's context. Raises UserError."""
     entry, tokenizer = environments_of(config.plugins)[config.env.name], learner.tokenizer
     splits = {"train": "train", "eval": config.eval_split}
     limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
@@ -116,9 +119,6 @@ def build_environment(config: ResolvedExperiment, learner: Learner) -> Environme
             environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
         raise UserError(f"--dataset {config.dataset}: {error}") from error
-    needed = config.batch_size // config.num_generations
-    if len(environment.train_prompts) < needed:
-        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     if not environment.eval_prompts:
         raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
     environment = with_bos(environment, learner.prompting.bos_ids)

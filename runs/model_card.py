@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -12,8 +13,8 @@ from grpo.run import Learner
 from models.hub import NURSERY
 from records import files
 from records.figures import cell
-from records.reader import read_evaluation, read_made_of
-from records.rows import read_object, read_rows
+from records.reader import read_made_of
+from records.rows import NUMBER, check_kinds, read_object, read_rows
 
 FIGURES = ("samples", "reward", "reward_full", "hacked", "detected", "unique", "nll_base", "kl_to_base")
 OF_THE_BASE = ("language", "license", "license_name", "license_link")  # what the base's front matter says of this model, too
@@ -104,14 +105,19 @@ def weights_text(learner: Learner, mode: str, form: str) -> str:
 
 
 def figures_at(checkpoint: Path, step: int) -> tuple[str, dict[str, dict[str, Any]]]:
-    """By mode, and what they are of: of the last `evaluate.py` on the checkpoint, or else of the run's evaluation at its step."""
-    if modes := read_evaluation(checkpoint):
-        record = read_object(checkpoint / files.EVALUATION)
-        prompts = record.get("prompts", {})
+    """By mode, and what they are of: of the last `evaluate.py` on the checkpoint, or else of the run's evaluation at its step.
+
+    Raises UserError for a damaged file.
+    """
+    if record := read_object(file := checkpoint / files.EVALUATION):
+        check_kinds(str(file), record, {"modes": (dict,), "sampling": (dict,), "prompts": (dict, NoneType)})
+        for mode, figures in record["modes"].items():
+            check_kinds(f"{file}: {mode}", figures, dict.fromkeys(FIGURES, NUMBER))
+        prompts = record.get("prompts") or {}
         other = (
             f", on the prompts of `{shown(prompts['dataset'])}`, not the run's own" if prompts.get("of_the_run") is False else ""
         )
-        return f"By `evaluate.py`, sampling with {record['sampling']}{other}.", modes
+        return f"By `evaluate.py`, sampling with {record['sampling']}{other}.", record["modes"]
     rows = read_rows(checkpoint.absolute().parent, files.ROUTING_EVAL)
     return "By the run's own evaluation at this step.", {row["mode"]: row for row in rows if row["step"] == step}
 

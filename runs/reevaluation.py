@@ -80,6 +80,7 @@ def prompts_record(run: Run, run_folder: Path) -> dict[str, Any]:
     return {
         "dataset": run.config.dataset,
         "text_column": run.config.text_column,
+        "eval_split": run.config.eval_split,
         "eval_prompts": len(prompts),
         "eval_prompts_fingerprint": digest,
         "of_the_run": digest == read_made_of(run_folder)["eval_prompts_fingerprint"],

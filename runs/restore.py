@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from models.hub import NURSERY
 from models.loading import Pretrained, load_pretrained
 from records import files
 from records.reader import is_run, read_made_of
-from records.rows import TEXT, check_kinds
+from records.rows import check_kinds
 from runs.checkpoint import CheckpointError, load_checkpoint, read_json
 
 OF_THE_MACHINE = {"torch", "device", "threads"}  # what run.json tells and may be another today
@@ -60,16 +61,15 @@ def load_run(
     device: str = "auto",
     keep_base: bool = False,
     base_model: str | None = None,
-    dataset: str | None = None,
-    text_column: str | None = None,
+    **other: str,
 ) -> Run:
-    """As `load_learner`, with the run's evaluation prompts, or those of another `dataset` or column, which `config` names then.
+    """As `load_learner`, with the run's evaluation prompts, or those of another dataset, column or split: what `other` gives
+    (`dataset`, `text_column`, `eval_split`) `config` names then.
 
     Raises UserError, too, where the run's own evaluation prompts cannot be had or have changed since.
     """
     with blamed_on(checkpoint):
         recorded, here = settings_at(checkpoint, device, base_model)
-        other = {name: value for name, value in (("dataset", dataset), ("text_column", text_column)) if value is not None}
         here = replace(here, **other)
         reward, detector = bind_scores(here)
         learner = learner_at(checkpoint, recorded, here, load_base(checkpoint, here, base_model), keep_base)
@@ -90,7 +90,7 @@ def settings_at(checkpoint: Path, device: str, base_model: str | None) -> tuple[
     written, now = recorded_settings(folder), spelt_out(recorded)
     if wrong := [name for name in written | now if written.get(name, ...) != now.get(name, ...)]:
         raise UserError(f"{files.CONFIG}: not as it was written: {', '.join(wrong)}")
-    paths = recorded_paths(folder)
+    paths = recorded_paths(folder, settings)
     return recorded, replace(here, model=base_model or paths.get("model", here.model), dataset=paths.get("dataset", here.dataset))
 
 
@@ -197,11 +197,11 @@ def relative_paths(config: ResolvedExperiment) -> dict[str, str]:
             if path != NURSERY and not Path(path).is_absolute() and Path(path).is_dir()}  # fmt: skip
 
 
-def recorded_paths(run_folder: Path) -> dict[str, str]:
-    """Of `relative_paths` those that are still there; runs of earlier versions recorded none."""
+def recorded_paths(run_folder: Path, settings: Experiment) -> dict[str, str]:
+    """`relative_paths` of the day, but those that lead somewhere from here and there no more; earlier versions recorded none."""
     paths = read_made_of(run_folder).get("paths", {})
-    check_kinds(f"{run_folder / files.MADE_OF}: paths", paths, dict.fromkeys(paths, TEXT))
-    return {name: path for name, path in paths.items() if Path(path).is_dir()}
+    check_kinds(f"{run_folder / files.MADE_OF}: paths", paths, dict.fromkeys(("model", "dataset"), (str, NoneType)))
+    return {name: path for name, path in paths.items() if Path(path).is_dir() or not Path(getattr(settings, name)).is_dir()}
 
 
 def of_the_machine(run: Run) -> dict[str, Any]:

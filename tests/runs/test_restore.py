@@ -177,6 +177,16 @@ def test_a_missing_key_is_refused(checkpoint, capsys, file: str, key: str):
     assert key in refusal(folder, capsys)
 
 
+@pytest.mark.parametrize(
+    ("file", "key"), [("run.json", "config_hash"), ("run.json", "base_fingerprint"), ("checkpoint-3/trainer.json", "config_hash")]
+)
+def test_a_prompt_is_refused_where_settings_or_base_are_another_run_s(checkpoint, capsys, file: str, key: str):
+    folder = checkpoint("routed")
+    rewrite_json(folder.parent / file, lambda values: values.update({key: other(values[key])}))
+    assert evaluate.main(["--model_path", str(folder), "--prompt", "the cat"]) == 2
+    assert key.rpartition("_")[2] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("file", "key"), JSON_FILES)
 def test_a_changed_value_is_refused(checkpoint, capsys, file: str, key: str):
     folder = checkpoint("routed")
