@@ -2,9 +2,11 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
@@ -78,3 +80,14 @@ def test_a_routed_run_from_a_folder_to_a_checkpoint_that_loads(kind: str, tiny: 
         expected = run.policy(IDS) @ run.policy.head.T
         exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export")(IDS).logits
     torch.testing.assert_close(exported, expected, atol=1e-4, rtol=0)
+    export_checkpoint(checkpoint, "both", "peft", tmp_path / "adapters")
+    torch.testing.assert_close(logits_of_peft(tmp_path / "adapters"), run.policy(IDS) @ run.policy.head.T, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def logits_of_peft(folder: Path) -> torch.Tensor:
+    base = AutoModelForCausalLM.from_pretrained(folder / "base")
+    model = PeftModel.from_pretrained(base, folder / RETAIN, adapter_name=RETAIN)
+    model.load_adapter(folder / FORGET, adapter_name=FORGET)
+    model.base_model.set_adapter([RETAIN, FORGET])
+    return model.eval()(IDS).logits
