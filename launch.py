@@ -11,6 +11,7 @@ import tyro
 from configs.cli import ExperimentOptions, option_values, parse_with_config, run_main
 from configs.errors import UserError
 from configs.resolve import refuse_inert
+from envs.prepare import refuse_idle_share
 from records import files
 from records.reader import is_run
 
@@ -53,6 +54,7 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
         raise UserError(f"--resume {folder}: is not a run's folder: it has no {files.CONFIG}")
     options, named = parse_with_config(LaunchOptions, words, DESCRIPTION, "launch.py", record=folder and folder / files.CONFIG)
     refuse_inert(options.experiment, named)
+    refuse_idle_share(options.experiment, named)
     return options
 
 

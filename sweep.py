@@ -87,7 +87,7 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
 def sweep(words: Sequence[str]) -> int:
     options, planned = parse_options(words or ["--help"])
     devices = gpus()
-    plan = make_plan(planned, partial(prepare, cuda_available=bool(devices)), folder_of, options.name)
+    plan = make_plan(planned, partial(prepare, cuda_available=bool(devices), named=planned.named), folder_of, options.name)
     o = options
     schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries)
     check_schedule(plan, schedule)

@@ -1,5 +1,6 @@
 """An experiment's settings against the registries: the environment's own defaults, and rewards and detectors by name."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from configs.errors import UserError
@@ -12,9 +13,12 @@ from envs.plugins import environments_of, tables_of, with_session_told
 from envs.types import BoundReward, Predicate
 
 
-def prepare(experiment: Experiment, cuda_available: bool) -> ResolvedExperiment:
-    """The settings that will run, their rewards and detectors known to be there. Raises UserError for what does not fit."""
+def prepare(experiment: Experiment, cuda_available: bool, named: Collection[str] = ()) -> ResolvedExperiment:
+    """The settings that will run, their rewards and detectors known to be there. Raises UserError for what does not fit, and
+    for settings among those `named` that the reward leaves without effect.
+    """
     experiment = with_session_told(experiment)
+    refuse_idle_share(experiment, named)
     prepared = resolve(experiment, cuda_available, of_reward(experiment))
     bind_scores(prepared)
     return prepared
@@ -25,6 +29,17 @@ def of_reward(settings: Experiment | ResolvedExperiment) -> OfReward:
     reward = bound_reward(settings)
     detector = reward.detector or environments_of(settings.plugins)[settings.env.name].default_detector
     return OfReward(detector, "forget" if has_forget_components(reward) else "all")
+
+
+def refuse_idle_share(settings: Experiment | ResolvedExperiment, named: Collection[str]) -> None:
+    """Raises UserError for an eligible_fraction that is named, or not 1, where no component is paid by it."""
+    reward, share = bound_reward(settings), settings.env.eligible_fraction
+    idle = not has_forget_components(reward) and (share != 1 or "env.eligible_fraction" in named)
+    require(not idle, "env.eligible_fraction", share, lacks_forget(reward))
+
+
+def lacks_forget(reward: BoundReward) -> str:
+    return f"has no effect: --reward {reward.name} has no component with the role forget"
 
 
 def bound_reward(settings: Experiment | ResolvedExperiment) -> BoundReward:
@@ -47,10 +62,8 @@ def bind_scores(prepared: ResolvedExperiment) -> tuple[BoundReward, Predicate]:
     """The reward and the detector that prepared settings name. Raises UserError."""
     reward, treatment = bound_reward(prepared), prepared.treatment
     if not has_forget_components(reward):
-        lacks = f"has no effect: --reward {reward.name} has no component with the role forget"
-        require(prepared.env.eligible_fraction == 1, "env.eligible_fraction", prepared.env.eligible_fraction, lacks)
         penalizes = treatment.name == "reward_penalty" and treatment.penalty_on == "forget"
-        require(not penalizes, "reward_penalty_on", treatment.penalty_on, lacks)
+        require(not penalizes, "reward_penalty_on", treatment.penalty_on, lacks_forget(reward))
     detector = prepared.env.detector
     assert detector is not None, "resolved"
     try:

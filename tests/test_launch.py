@@ -128,6 +128,10 @@ def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--num_generations 1", "--num_generations 1: a group needs at least 2 completions"),
         ("--routing.mode exclusive", "--routing.mode exclusive: has no effect without --routing.enabled"),
         ("--routing.enabled --adapter.kind lora", "--adapter.kind lora: routing needs dual_lora"),
+        (
+            "--env.eligible_fraction 1",
+            "--env.eligible_fraction 1.0: has no effect: --reward happy_binary has no component with the role forget",
+        ),
         ("--adapter.rank 4", "--adapter.rank 4: has no effect with --adapter.kind none"),
         ("--sampling.top_k 5", "--sampling.top_k 5: must be 0"),
         ("--sampling.top_p 0.9", "--sampling.top_p 0.9: must be 1"),
