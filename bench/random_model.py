@@ -1,7 +1,7 @@
 """A folder with random weights of a real model's shape, on which EOS never comes, for the other benchmarks to load:
 
 uv run python -m bench.random_model /tmp/smollm2
-uv run python -m bench.step --model /tmp/smollm2 --no-require_eos --routing.enabled --batch_size 16 --steps 3 --warmup 1 --max_steps 4
+uv run python -m bench.step --model /tmp/smollm2 --no-require_eos --routing.enabled --batch_size 16 --max_steps 12
 """
 
 import sys

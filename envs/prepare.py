@@ -33,9 +33,10 @@ def of_reward(settings: Experiment | ResolvedExperiment) -> OfReward:
 
 def refuse_idle_share(settings: Experiment | ResolvedExperiment, named: Collection[str]) -> None:
     """Raises UserError for an eligible_fraction that is named, or not 1, where no component is paid by it."""
-    reward, share = bound_reward(settings), settings.env.eligible_fraction
-    idle = not has_forget_components(reward) and (share != 1 or "env.eligible_fraction" in named)
-    require(not idle, "env.eligible_fraction", share, lacks_forget(reward))
+    share = settings.env.eligible_fraction
+    if share != 1 or "env.eligible_fraction" in named:
+        reward = bound_reward(settings)
+        require(has_forget_components(reward), "env.eligible_fraction", share, lacks_forget(reward))
 
 
 def lacks_forget(reward: BoundReward) -> str:
