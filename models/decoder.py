@@ -184,6 +184,17 @@ def layer_norm(module: nn.LayerNorm) -> LayerNorm:
     return LayerNorm(module.weight, module.bias)
 
 
+class NormedLayer(NamedTuple):
+    """One layer of the families with LayerNorm: its norms, each with the product behind it, and its other products."""
+
+    attention_norm: LayerNorm
+    query_key_value: Affine
+    output: Affine
+    mlp_norm: LayerNorm
+    up: Affine
+    down: Affine
+
+
 # The activations that checkpoints call by these names: exact, or by a tanh, in several spellings of the same function.
 GELU = {"gelu": "none", "gelu_new": "tanh", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh"}
 

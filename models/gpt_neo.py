@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from models.decoder import (
     GELU,
-    Affine,
     Attend,
     LanguageModel,
     LayerNorm,
+    NormedLayer,
     affine,
     embedding_module,
     layer_norm,
@@ -140,18 +140,9 @@ class GPTNeo(LanguageModel):
         return GPTNeoWeights(self.config, inner.wte.weight, inner.wpe.weight, layers, layer_norm(inner.ln_f), self.head)
 
 
-class LayerWeights(NamedTuple):
-    attention_norm: LayerNorm
-    query_key_value: Affine
-    output: Affine
-    mlp_norm: LayerNorm
-    up: Affine
-    down: Affine
-
-
-def layer_weights(layer: Layer) -> LayerWeights:
+def layer_weights(layer: Layer) -> NormedLayer:
     attention = layer.attn.attention
-    return LayerWeights(
+    return NormedLayer(
         layer_norm(layer.ln_1),
         stacked(affine(attention.q_proj), affine(attention.k_proj), affine(attention.v_proj)),
         affine(attention.out_proj),
@@ -165,7 +156,7 @@ class GPTNeoWeights(NamedTuple):
     config: GPTNeoConfig
     embedding: Float[Tensor, "vocab hidden"]
     position_embedding: Float[Tensor, "positions hidden"]
-    layers: tuple[LayerWeights, ...]
+    layers: tuple[NormedLayer, ...]
     norm: LayerNorm
     head: Float[Tensor, "tokens hidden"]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from models.decoder import (
     GELU,
-    Affine,
     Attend,
     LanguageModel,
     LayerNorm,
+    NormedLayer,
     affine,
     embedding_module,
     layer_norm,
@@ -139,18 +139,9 @@ class GPTNeoX(LanguageModel):
         return GPTNeoXWeights(self.config, self.gpt_neox.embed_in.weight, layers, norm, self.head)
 
 
-class LayerWeights(NamedTuple):
-    attention_norm: LayerNorm
-    query_key_value: Affine
-    output: Affine
-    mlp_norm: LayerNorm
-    up: Affine
-    down: Affine
-
-
-def layer_weights(layer: Layer) -> LayerWeights:
+def layer_weights(layer: Layer) -> NormedLayer:
     attention, mlp = layer.attention, layer.mlp
-    return LayerWeights(
+    return NormedLayer(
         layer_norm(layer.input_layernorm),
         affine(attention.query_key_value),
         affine(attention.dense),
@@ -163,7 +154,7 @@ def layer_weights(layer: Layer) -> LayerWeights:
 class GPTNeoXWeights(NamedTuple):
     config: GPTNeoXConfig
     embedding: Float[Tensor, "vocab hidden"]
-    layers: tuple[LayerWeights, ...]
+    layers: tuple[NormedLayer, ...]
     norm: LayerNorm
     head: Float[Tensor, "tokens hidden"]
 

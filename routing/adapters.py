@@ -46,11 +46,16 @@ class LoRALinear(nn.Module):
     def weight(self) -> Float[Tensor, "outputs inputs"]:
         """The matrix with its adapters merged into it; differentiable in A and B."""
         factors = self.factors
-        base = self.base.weight.to(next(iter(self.A.values())).dtype)
+        base = self.base.weight.to(self.dtype)
         if factors is None:
             return base
         down, up = factors
         return torch.addmm(base, up, down)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the adapters and of what is computed; the base's matrix may be stored in another."""
+        return next(iter(self.A.values())).dtype
 
     @property
     def bias(self) -> Float[Tensor, " outputs"] | None:
@@ -122,7 +127,7 @@ def merge_adapters(model: nn.Module, scales: dict[str, float]) -> None:
                 merged = weight.double()
                 for key, scale in scales.items():
                     merged = merged + scale * child.gains[key] * (child.B[key].data.double() @ child.A[key].data.double())
-                child.base.weight.data = merged.to(next(iter(child.A.values())).dtype)
+                child.base.weight.data = merged.to(child.dtype)
                 setattr(parent, name, child.base)
 
 
