@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from models.decoding import BLOCK, decode, prefill
-from tests.helpers import random_prompts, right_padded, tiny_llama
+from models.decoding import BLOCK, prefill
+from tests.helpers import right_padded, tiny_llama
+from tests.models.comparisons import assert_cached_decode_equals_the_full_forward
 
 CACHED = {
     "grouped heads": {},
@@ -16,23 +17,8 @@ CACHED = {
 
 @pytest.mark.parametrize("changes", CACHED.values(), ids=CACHED)
 @pytest.mark.parametrize("steps", [6, BLOCK + 3])
-@torch.no_grad()
 def test_cached_decode_equals_the_full_forward(changes, steps):
-    """Rows of different lengths, each at its own position; halfway some rows leave, one doubles, the order turns."""
-    model = tiny_llama(**changes)
-    weights, lengths = model.weights(), torch.tensor([5, 1, 8, 3])
-    sequences = right_padded(random_prompts((lengths + steps).tolist()))
-    full = model(sequences)
-    prompts = right_padded([row[:n].tolist() for row, n in zip(sequences, lengths, strict=True)])
-    cache, last = prefill(weights, prompts, lengths, int(lengths.max()) + steps)
-    torch.testing.assert_close(last, full[torch.arange(4), lengths - 1], atol=1e-12, rtol=0)
-    held = torch.arange(4)
-    for step in range(steps):
-        if step == steps // 2:
-            cache, held = cache.select(torch.tensor([3, 0, 3])), torch.tensor([3, 0, 3])
-        at = lengths[held] + step
-        hidden = decode(weights, cache, sequences[held, at], weights.position_encoding(at))
-        torch.testing.assert_close(hidden, full[held, at], atol=1e-12, rtol=0)
+    assert_cached_decode_equals_the_full_forward(tiny_llama(**changes), steps)
 
 
 @torch.no_grad()

@@ -21,9 +21,9 @@ from tests.families import (
     twin_of,
     without,
 )
-from tests.helpers import random_prompts, right_padded
+from tests.helpers import random_prompts
+from tests.models.comparisons import assert_same_logits
 
-LENGTHS = (9, 1, 17, 4)
 # What real models of the shapes are not, but other checkpoints of the family.
 VARIANTS = {
     "an untied Qwen2": tiny_raw("qwen2", tie_word_embeddings=False),
@@ -39,24 +39,6 @@ VARIANTS = {
     "Neo with exact gelu": tiny_raw("gpt_neo", activation_function="gelu", intermediate_size=40),
     "an untied Neo": tiny_raw("gpt_neo", tie_word_embeddings=False),
 }  # fmt: skip
-
-
-def logits_of(model, ids):
-    return model(ids) @ model.head.T
-
-
-@torch.no_grad()
-def assert_same_logits(twin, ours, bound: float) -> None:
-    """Of prompts of different lengths: ours padded on the right, transformers' on the left."""
-    prompts = random_prompts(LENGTHS, vocab=ours.config.vocab_size)
-    right = logits_of(ours, right_padded(prompts))
-    left = right_padded([prompt[::-1] for prompt in prompts]).flip(1)
-    attention_mask = right_padded([[1] * length for length in LENGTHS]).flip(1)
-    positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    expected = twin(left, attention_mask=attention_mask, position_ids=positions).logits
-    for row, length in enumerate(LENGTHS):
-        torch.testing.assert_close(right[row, :length], expected[row, -length:], atol=bound, rtol=0)
-    assert expected.std() > 0.5  # so that the bound is a small number beside a logit
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from models.decoder import backward_from, hidden_states, leaves_of
-from models.decoding import BLOCK, decode, prefill
+from models.decoding import BLOCK
 from routing.adapters import adapter_parameters, add_adapters, merge_adapters, set_scales
 from routing.modes import FORGET, RETAIN
 from routing.spec import AdapterSpec
 from tests.families import TINY, tiny_model
-from tests.helpers import random_prompts, right_padded
+from tests.helpers import random_prompts
+from tests.models.comparisons import assert_cached_decode_equals_the_full_forward
 
 KINDS = {kind: (kind, {}) for kind in TINY} | {
     "NeoX in a row": ("gpt_neox", {"use_parallel_residual": False}),
@@ -20,23 +21,9 @@ KINDS = {kind: (kind, {}) for kind in TINY} | {
 
 
 @pytest.mark.parametrize(("kind", "changes"), KINDS.values(), ids=KINDS)
-@torch.no_grad()
 def test_cached_decode_equals_the_full_forward(kind, changes):
-    """Rows of different lengths, each at its own position, beyond a block and a window; halfway rows leave and double."""
-    model, steps, lengths = tiny_model(kind, **changes), BLOCK + 3, torch.tensor([5, 1, 8, 3])
-    weights = model.weights()
-    sequences = right_padded(random_prompts((lengths + steps).tolist()))
-    full = model(sequences)
-    prompts = right_padded([row[:n].tolist() for row, n in zip(sequences, lengths, strict=True)])
-    cache, last = prefill(weights, prompts, lengths, int(lengths.max()) + steps)
-    torch.testing.assert_close(last, full[torch.arange(4), lengths - 1], atol=1e-12, rtol=0)
-    held = torch.arange(4)
-    for step in range(steps):
-        if step == steps // 2:
-            cache, held = cache.select(torch.tensor([3, 0, 3])), torch.tensor([3, 0, 3])
-        at = lengths[held] + step
-        hidden = decode(weights, cache, sequences[held, at], weights.position_encoding(at))
-        torch.testing.assert_close(hidden, full[held, at], atol=1e-12, rtol=0)
+    """Beyond a block and a window."""
+    assert_cached_decode_equals_the_full_forward(tiny_model(kind, **changes), BLOCK + 3)
 
 
 @pytest.mark.parametrize("kind", TINY)

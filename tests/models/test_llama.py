@@ -16,6 +16,7 @@ from models.families import config_from_hf
 from models.llama import Llama, initialize
 from models.rotary import rotated
 from tests.helpers import VOCAB, random_prompts, randomize, right_padded, tiny_config, tiny_llama
+from tests.models.comparisons import LENGTHS, assert_same_logits, logits_of
 
 RAW = {
     "architectures": ["LlamaForCausalLM"],
@@ -62,7 +63,6 @@ CHANGES = {  # None removes a field
     "a large epsilon": {"rms_norm_eps": 0.1},
     "SmolLM2": SMOLLM2,
 }
-LENGTHS = (9, 1, 17, 4)
 
 
 def raw_config(**changes):
@@ -78,10 +78,6 @@ def pair(raw, seed=0):
         del weights["lm_head.weight"]
     ours.load_state_dict(weights, strict=True)
     return twin, ours
-
-
-def logits_of(model, ids):
-    return model(ids) @ model.head.T
 
 
 def in_float64_throughout(twin: LlamaForCausalLM) -> None:
@@ -110,16 +106,7 @@ def test_logits_equal_those_of_transformers_with_prompts_of_different_lengths(ch
     twin, ours = (model.to(dtype) for model in pair(raw_config(**changes)))
     if dtype == torch.float64:
         in_float64_throughout(twin)
-    prompts = random_prompts(LENGTHS, vocab=ours.config.vocab_size)
-    right = logits_of(ours, right_padded(prompts))
-    # transformers pads on the left, and is told so by its attention mask
-    left = right_padded([prompt[::-1] for prompt in prompts]).flip(1)
-    attention_mask = right_padded([[1] * length for length in LENGTHS]).flip(1)
-    positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    expected = twin(left, attention_mask=attention_mask, position_ids=positions).logits
-    for row, length in enumerate(LENGTHS):
-        torch.testing.assert_close(right[row, :length], expected[row, -length:], atol=bound, rtol=0)
-    assert expected.std() > 0.5  # so that the bound is a small number beside a logit
+    assert_same_logits(twin, ours, bound)
 
 
 @DTYPES
