@@ -12,11 +12,11 @@ from tokenizers.processors import TemplateProcessing
 
 from configs.errors import UserError
 from models.decoder import LanguageModel
-from models.files import model_files
+from models.files import CONFIG, TOKENIZER, WEIGHTS, model_files
 from models.hub import silence_retries
+from models.tokenizer import TOKENIZER_CONFIG
 
-CONFIG, TOKENIZER, TOKENIZER_CONFIG, CARD = "config.json", "tokenizer.json", "tokenizer_config.json", "README.md"
-SPECIAL_TOKENS = "special_tokens_map.json"
+CARD, SPECIAL_TOKENS = "README.md", "special_tokens_map.json"
 # Beside a model's weights, what is copied as it is. No code, which nobody here has read.
 COPIED = (
     SPECIAL_TOKENS, "generation_config.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
@@ -95,7 +95,7 @@ def hub_file(name: str, file: str) -> Path | None:
 def save_weights(model: LanguageModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def config_changes(config: Mapping[str, Any], model: LanguageModel) -> dict[str, Any]:
