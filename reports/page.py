@@ -49,7 +49,8 @@ def render(page: Page) -> str:
     datatables = Path(itables.options.dt_bundle)
     address = "data:text/javascript;base64," + b64encode(datatables.read_bytes()).decode()
     style = datatables.with_suffix(".css").read_text() + (HERE / "page.css").read_text()
-    libraries = {"mark": MARK, "style": style, "vega": vega_bundle(), "datatables": address}
+    scripts = {"vega": vega_bundle(), "datatables": address, "state_script": (HERE / "state.js").read_text()}
+    libraries = {"mark": MARK, "style": style, **scripts}
     markup = {name: Markup(text) for name, text in libraries.items()}
     return templates.get_template("page.html.j2").render(**vars(page), **markup, chart_options=CHART_OPTIONS)
 
