@@ -103,6 +103,6 @@ def settings_section(run: RunFiles) -> Section:
 
 
 def run_page(run: RunFiles) -> Page:
-    samples = sample_section([run] if run.samples else [])
+    samples = sample_section([run], of_a_sweep=False)
     sections = [curve_section(run), ablation_section(run), mode_section(run), samples, settings_section(run)]
     return Page("Run", run.name, run_facts(run), sections, run.error or "")

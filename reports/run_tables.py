@@ -36,7 +36,7 @@ def results_table(runs: Sequence[RunFiles], axes: Sequence[str]) -> Table:
     for i, run in enumerate(runs):
         values = [setting_cell(run.seed if axis == "seed" else run.values.get(axis)) for axis in axes]
         rows.append([*_first_cells(run, f"samples-{i}" if run.samples else "", values), *_results(run)])
-    return Table("results", ["run", *axes, "kind", "state", "steps", *RESULTS], rows)
+    return Table("results", ["run", *axes, "kind", "state", "steps", *RESULTS], rows, runs=range(len(runs)))
 
 
 def _results(run: RunFiles) -> list[Cell]:
@@ -70,7 +70,9 @@ def cost_table(runs: Sequence[RunFiles]) -> Table:
         machine = f"torch {run.made_of.get('torch')}, {run.made_of.get('threads')} threads"
         device = text_cell(run.made_of.get("device"), title=machine)
         rows.append([*_first_cells(run), time, number_cell(mean(run.step_times)), number_cell(run.tokens, 0), device])
-    return Table("cost", ["run", "kind", "state", "steps", "training time", "s / step", "tokens", "device"], rows)
+    return Table(
+        "cost", ["run", "kind", "state", "steps", "training time", "s / step", "tokens", "device"], rows, runs=range(len(runs))
+    )
 
 
 def total_cost(runs: Sequence[RunFiles]) -> str:

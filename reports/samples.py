@@ -26,6 +26,15 @@ class Samples:
     rows: Sequence[tuple[str, Sequence[Completion | None]]]
 
 
+@dataclass(frozen=True)
+class SampleBlock:
+    """What opens and closes; `run` is the run's number in its sweep."""
+
+    title: str
+    samples: Samples
+    run: int | None = None
+
+
 def cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 

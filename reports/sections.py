@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from records.reader import SAMPLES_OF_A_MODE, RunFiles
 from reports.charts import Spec
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
-from reports.samples import Samples, samples_of
+from reports.samples import SampleBlock, samples_of
 from reports.sweep_charts import Dropdown
 from reports.tables import Table
 
@@ -24,8 +25,8 @@ class Section:
     folded: str = ""  # what stands on a table that is closed at first
     sentences: Sequence[str] = ()
     dropdowns: Sequence[Dropdown] = ()
-    samples: Sequence[tuple[str, Samples]] = ()
-    failures: Sequence[Mapping[str, str]] = ()
+    samples: Sequence[SampleBlock] = ()
+    failures: Sequence[Mapping[str, Any]] = ()
     missing: str = ""
 
 
@@ -50,8 +51,12 @@ def absence_note(names: Sequence[str]) -> str:
     return f"not in the runs' files, so not drawn: {', '.join(names)}" if names else ""
 
 
-def sample_section(runs: Sequence[RunFiles]) -> Section:
+def sample_section(runs: Sequence[RunFiles], of_a_sweep: bool) -> Section:
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
-    samples = [(f"{run_title(run)} ({run.kind}, {run.state})", samples_of(run, count)) for run in runs]
+    blocks = [
+        SampleBlock(f"{run_title(run)} ({run.kind}, {run.state})", samples_of(run, count), i if of_a_sweep else None)
+        for i, run in enumerate(runs)
+        if run.samples
+    ]
     note = "The first completions of the final evaluation, the same prompts in every mode; of unfinished runs those of training."
-    return Section("samples", "Samples by run and mode", note, samples=samples, missing="" if runs else "no samples yet")
+    return Section("samples", "Samples by run and mode", note, samples=blocks, missing="" if blocks else "no samples yet")

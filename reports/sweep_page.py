@@ -50,13 +50,14 @@ def pareto_section(sweep: SweepFiles) -> Section:
     return Section("pareto", title, PARETO_NOTE, chart, dropdowns=selects)
 
 
-def failure_section(failures: Sequence[Row]) -> list[Section]:
-    entries = []
-    for row in failures:
+def failure_section(sweep: SweepFiles) -> list[Section]:
+    entries, numbers = [], {run.name: i for i, run in enumerate(sweep.runs)}
+    for row in sweep.failures:
         title = f"{shortened(row['run'], 90)}: attempt {row['attempt']}, exit code {setting_text(row['exit_code'])}"
         command = row.get("command") or ""
         command = " ".join(map(str, command)) if isinstance(command, list) else str(command)
-        entries.append({"title": title, "command": command, "text": "\n".join(map(str, row["last_lines"]))})
+        text = "\n".join(map(str, row["last_lines"]))
+        entries.append({"title": title, "command": command, "text": text, "run": numbers.get(row["run"])})
     return [Section("failures", "Failed attempts", "The last lines that each printed.", failures=entries)] if entries else []
 
 
@@ -80,8 +81,8 @@ def sweep_page(sweep: SweepFiles) -> Page:
         Section("runs", "Every run", "Click a column to sort by it. Training reward: the mean of the last 20 steps.",
                 table=results_table(runs, axes)),
         Section("costs", "What each run cost", total_cost(runs) + ".", table=cost_table(runs)),
-        *failure_section(sweep.failures),
-        sample_section([run for run in runs if run.samples]),
+        *failure_section(sweep),
+        sample_section(runs, of_a_sweep=True),
     ]  # fmt: skip
     problem = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
     return Page("Sweep", sweep.name, sweep_facts(sweep), sections, problem, dropdowns(sweep))

@@ -14,7 +14,7 @@ class Cell:
     text: str
     order: float | str = ""  # DataTables takes the empty one for a missing number
     title: str = ""  # said in full when the mouse rests on it
-    link: str = ""  # an id of the page
+    link: str = ""  # an id of the page, of what a click opens
     style: str = ""  # a class of the page's style sheet
     more: str = ""  # a second line in small print
 
@@ -25,6 +25,8 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     sortable: bool = True
+    runs: Sequence[int] = ()  # of a sweep's page, by row: which of its runs the row belongs to, by number from 0
+    configurations: Sequence[int] = ()  # likewise, which configuration
 
     @property
     def numeric(self) -> set[int]:

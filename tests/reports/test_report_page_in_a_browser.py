@@ -240,10 +240,13 @@ def test_text_that_looks_like_code_stays_text(context: BrowserContext, sweep_pag
     assert seen == []
 
 
-def test_a_link_leads_from_a_run_to_its_samples(context: BrowserContext, sweep_page: Path):
+def test_a_click_on_a_run_opens_its_samples_and_leaves_the_fragment_alone(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
-    target = page.locator("#results tbody a", has_text="routed beta=0.02 · seed 2").get_attribute("href")
-    assert target and page.locator(f"{target} summary").inner_text().startswith("routed beta=0.02 · seed 2")
+    page.evaluate("page.set('seed', '1')")
+    page.locator("#results tbody button", has_text="routed beta=0.02 · seed 2").click()
+    block = page.locator("#samples details[open][data-run='3']")
+    assert block.locator("summary").inner_text().startswith("routed beta=0.02 · seed 2")
+    assert page.evaluate("location.hash") == "#seed=1"
 
 
 def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext, tmp_path: Path):
