@@ -92,7 +92,7 @@ def evaluate(words: Sequence[str]) -> None:
 
 
 def evaluate_again(options: EvaluateOptions) -> None:
-    from reports.run_charts import write_modes_picture
+    from reports.evaluation_picture import write_modes_picture
     from runs import reevaluation  # after parsing, so that typing errors answer at once
     from runs.restore import load_run
 

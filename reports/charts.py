@@ -1,69 +1,163 @@
-"""What the Vega-Lite charts of all pages have in common: panels of one quantity each, and one look."""
+"""What the charts of all pages have in common: panels of one quantity each, over rows that they share.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+A panel's Vega-Lite specification holds no figures. The page's script (charts.js) hands it the rows that the state of the page
+leaves, as "rows", smoothed and coloured, with the ends of its axes as the parameters x0, x1, y0 and y1.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
 
+from records.names import COLOURS, MODE_COLOURS, MODES
 from records.reader import Row
 
 Spec = dict[str, Any]
-PAGE_WIDTH = 1235  # pixels for a row of charts
-AXIS_ROOM = 62
-STEPS = alt.X("x:Q", title="training step", axis=alt.Axis(tickCount=6), scale=alt.Scale(domainMin=0, nice=False))
+ROWS, HOVERED = alt.NamedData(name="rows"), alt.NamedData(name="hovered")
+HEIGHT = 210  # pixels of a panel
 
 # Of metrics.jsonl: the chart's title and its axis. And of an evaluation: the axis.
 TRAINING = {"reward": ("Reward in training", "mean reward"), "routing/hacked": ("Hack rate in training", "share of samples"),
             "kl": ("KL to the reference", "nats a token")}  # fmt: skip
 EVALUATED = {"reward": "mean reward", "hacked": "hack rate (share of samples)"}
-SHARES = {"hacked", "routing/hacked", "routing/routed"}  # drawn from 0 to 1
+
+COLOUR = alt.Color("colour:N", scale=None)
+DASH = alt.StrokeDash("dash:N", scale=None)
+SHAPE = alt.Shape("shape:N", scale=None)
+OPACITY = alt.Opacity("opacity:Q", scale=None)
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One quantity: the number of its columns (y0, l0, h0, ...), its title and its axis."""
+class Chart:
+    """One panel. `fields` says which column of the rows is its y, low, high, ...; "@NAME" is the column that NAME chooses."""
 
-    column: int
+    name: str
     title: str
-    y: alt.Y
-    banded: bool  # whether there are bands
+    spec: Spec
+    fields: Mapping[str, str]
+    where: Mapping[str, str] = field(default_factory=dict)  # entries of the rows that belong to it
+    fitted: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"x": ["x"], "y": ["y", "low", "high", "raw"]})
+    says: Mapping[str, str] = field(default_factory=dict)  # what a tooltip says of a point: {"y": caption, ...}
+    shared: str = ""  # panels with the same word have the same axes
+    log: str = "y"  # the axis that can be made logarithmic
+    zero: str = ""  # the axis that reaches to 0
+    crosshair: bool = True
 
-    def tooltip(self, *names: str) -> list[Any]:
-        return [*names, "x:Q", alt.Tooltip(f"y{self.column}:Q", format=".4g")]
+    @property
+    def height(self) -> int:
+        """Of the panel before it is drawn, in pixels, so that what follows stays where it is."""
+        return self.spec["height"] + 42
 
 
-def panels_with_values(names: Mapping[str, tuple[str, str]], rows: Sequence[Row]) -> list[Panel]:
-    """A panel for each of {name: (title, axis)} that there are values for; `banded` where there are bands for them too."""
+@dataclass(frozen=True)
+class Entry:
+    """One line of a legend: a value, its colour's place in the palette, its dashes and its shape."""
+
+    value: str
+    text: str
+    colour: int
+    dash: Sequence[int] = (1, 0)
+    shape: str = "circle"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Of the column `field`; what looks by it takes from it. A sweep's curves have none: the page chooses what colours them."""
+
+    field: str
+    title: str
+    entries: Sequence[Entry]
+    gives: Sequence[str] = ("colour", "dash", "shape")
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The panels of a section, and `rows`, which all of them draw."""
+
+    panels: Sequence[Chart]
+    rows: Sequence[Row]
+    legends: Sequence[Legend] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)  # what a tooltip says beside the panel's axes: {column: caption}
+    by: Mapping[str, str] = field(default_factory=dict)  # the section's own dropdowns that filter: {dropdown: column}
+    is_smoothed: bool = False
+    has_seeds: bool = False  # whether single seeds are drawn beside their mean
+    layout: str = ""  # a class of the style sheet
+    notes: Sequence[str] = ()
+
+    def embedded(self) -> dict[str, Any]:
+        """For the page's script: all but what the template writes itself; rows as columns, which takes half the room."""
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return {
+            "panels": [vars(panel) for panel in self.panels],
+            "legends": [vars(legend) | {"entries": [vars(entry) for entry in legend.entries]} for legend in self.legends],
+            "columns": {name: [row.get(name) for row in self.rows] for name in names},
+            **{name: getattr(self, name) for name in ("facts", "by", "is_smoothed", "has_seeds")},
+        }
+
+
+def curve_chart(name: str, title: str, axis: str, column: str, marks: int = 0, **more: Any) -> Chart:
+    """A chart of the columns y0, l0 and h0, or of another number's or letter's. `more`: of `Chart`."""
+    fields = {"x": "x", "y": column, "low": f"l{column[1:]}", "high": f"h{column[1:]}"}
+    says = {"x": "step", "y": axis, "raw": "unsmoothed", "low": "lowest", "high": "highest"}
+    return Chart(name, title, curves_spec(axis, title, marks), fields, says=says, **more)
+
+
+def names_with_values(names: Mapping[str, Any], rows: Sequence[Row], letter: str = "y") -> dict[str, int]:
+    """Those of `names` that the rows have values for, with the number of their columns."""
     there = {column for row in rows for column, value in row.items() if value is not None}
-    panels = []
-    for i, (name, (title, axis)) in enumerate(names.items()):
-        scale = alt.Scale(domain=(0.0, 1.0)) if name in SHARES else alt.Scale(zero=False)
-        panels.append(Panel(i, title, alt.Y(f"y{i}:Q", title=axis, scale=scale), f"l{i}" in there))
-    return [panel for panel in panels if f"y{panel.column}" in there]
+    return {name: i for i, name in enumerate(names) if f"{letter}{i}" in there}
 
 
-def chart_width(count: int) -> int:
-    return PAGE_WIDTH // max(count, 2) - AXIS_ROOM
+def axis(channel: str, column: str, title: str | None, **looks: Any) -> Any:
+    """An axis from the page's ends, with some five ticks, as many as fit."""
+    scale = alt.Scale(domain=[alt.ExprRef(f"{channel}0"), alt.ExprRef(f"{channel}1")], nice=False)
+    kind = {"x": alt.X, "y": alt.Y}[channel]
+    return kind(f"{column}:Q", title=title, scale=scale, axis=alt.Axis(**{"tickCount": 5, "labelOverlap": True} | looks))
 
 
-def band_and_line(
-    base: alt.Chart, panel: Panel, size: tuple[int, int], looks: Mapping[str, Any], tooltip: Sequence[Any], points: int = 0
-) -> Any:
-    """A line of means before a band, where there is one: without values its scale would have no ends.
+def step_axis() -> Any:
+    return axis("x", "x", "training step", tickMinStep=1, format=",d")
 
-    `size` is in pixels; `looks` are the line's encodings, colour and detail are the band's too; `points` is the size of marks.
-    """
-    same = {name: look for name, look in looks.items() if name in ("color", "detail")}
-    band = base.mark_area(opacity=0.16).encode(x=STEPS, y=alt.Y(f"l{panel.column}:Q"), y2=f"h{panel.column}", **same)
-    line = base.mark_line(strokeWidth=1.8, point={"size": points} if points else False)
-    line = line.encode(x=STEPS, y=panel.y, tooltip=tooltip, **looks)
-    chart = alt.layer(*([band, line] if panel.banded else [line]), title=panel.title)
-    return chart.properties(width=size[0], height=size[1])
+
+def value_axis(column: str, title: str) -> Any:
+    return axis("y", column, title, minExtent=38, titlePadding=6)
+
+
+def curves_spec(title: str, description: str, marks: int = 0, height: int = HEIGHT) -> Spec:
+    """Lines over the steps before their bands, the lines as they were before smoothing behind them; `marks` is their size."""
+    base, x, grouped = alt.Chart(ROWS), step_axis(), {"color": COLOUR, "detail": ["line:N"]}
+    looks = grouped | {"strokeDash": DASH, "opacity": OPACITY}
+    tooltip = ["label:N", alt.Tooltip("x:Q", title="step"), alt.Tooltip("y:Q", title="value", format=".4g")]
+    band = base.mark_area(opacity=0.15, aria=False).encode(x=x, y=value_axis("low", title), y2="high", **grouped)
+    raw = base.mark_line(opacity=0.28, strokeWidth=1, aria=False).encode(x=x, y=value_axis("raw", title), **grouped)
+    line = base.mark_line(strokeWidth=1.8).encode(x=x, y=value_axis("y", title), tooltip=tooltip, **looks)
+    layers = [band, raw, line]
+    if marks:
+        point = base.mark_point(filled=True, size=marks, aria=False)
+        layers.append(point.encode(x=x, y=value_axis("y", title), color=COLOUR, shape=SHAPE, opacity=OPACITY))
+    return panel_spec([*layers, *crosshair(x, value_axis("y", title))], description, height)
+
+
+def crosshair(x: Any, y: Any) -> list[Any]:
+    """A rule where the mouse is in any panel of the section, and rings around the points of the nearest line there."""
+    hovered = alt.Chart(HOVERED)
+    rule = hovered.mark_rule(strokeDash=[3, 3], opacity=0.7, aria=False).encode(x=x)
+    ring = hovered.mark_point(size=70, strokeWidth=2, aria=False).encode(x=x, y=y, color=COLOUR)
+    return [rule, ring]
+
+
+def panel_spec(layers: Sequence[Any], description: str, height: int) -> Spec:
+    """The layers as one view as wide as its place on the page, in the page's look but for colours, which its script adds."""
+    chart = alt.layer(*layers, description=description).properties(width="container", height=height)
+    chart = chart.configure(font="system-ui, sans-serif", background="transparent").configure_view(stroke=None)
+    chart = chart.configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", domain=False, ticks=False, labelPadding=6)
+    spec = chart.configure_axisX(grid=False, domain=True, ticks=True, tickSize=4).to_dict()
+    return spec | {"params": [{"name": name, "value": i % 2} for i, name in enumerate(("x0", "x1", "y0", "y1"))]}
 
 
 def finished_spec(chart: Any, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> Spec:
-    """The chart's specification with its data, in the page's look."""
+    """A picture of its own: the chart's specification with its data, in the pages' look."""
     chart = (
         chart.configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
@@ -73,3 +167,31 @@ def finished_spec(chart: Any, data: Mapping[str, Sequence[Mapping[str, Any]]]) -
         .configure_concat(spacing=22)
     )
     return chart.to_dict() | {"datasets": {name: list(rows) for name, rows in data.items()}}
+
+
+def mode_entries(modes: Iterable[str], captions: Mapping[str, str]) -> list[Entry]:
+    """A legend's lines of evaluation modes, in the order of every table."""
+    shapes = dict(zip(MODES, ("circle", "circle", "square", "triangle-up", "diamond"), strict=True))
+    there, last = {*modes}, MODES[-1]
+    return [
+        Entry(mode, captions.get(mode, mode), COLOURS.index(MODE_COLOURS[mode]), (5, 4) if mode == last else (1, 0), shapes[mode])
+        for mode in MODES
+        if mode in there
+    ]
+
+
+def coinciding(rows: Sequence[Row], key: str, columns: Sequence[str]) -> list[list[Any]]:
+    """Values of `key` whose rows have equal figures in all `columns`, grouped where there are several."""
+    figures: dict[Any, list[tuple]] = {}
+    for row in rows:
+        if any(column in row for column in columns[1:]):
+            figures.setdefault(row[key], []).append(tuple(row.get(column) for column in columns))
+    groups: dict[tuple, list[Any]] = {}
+    for value, points in figures.items():
+        groups.setdefault(tuple(points), []).append(value)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def coincidence(what: str, names: Sequence[str], kind: str) -> str:
+    """The note that lines which cannot be told apart are there all the same."""
+    return f"{what}: {len(names)} {kind} coincide: {', '.join(names)}."

@@ -7,7 +7,7 @@ from records.reader import Row, RunFiles
 from reports.charts import TRAINING
 from reports.compare import Difference, common_rows, differing, first_difference, flat
 from reports.numbers import paired_rows
-from reports.run_charts import comparison_spec
+from reports.run_charts import comparison
 from reports.samples import SampleBlock, Samples, completion_of
 from reports.sections import Page, Section, bin_note
 from reports.tables import Cell, Table, setting_cell, text_cell
@@ -29,7 +29,7 @@ def comparison_page(a: RunFiles, b: RunFiles, steps: Sequence[list[Row]], sample
 
 
 def paired_section(a: RunFiles, b: RunFiles) -> Section:
-    chart = comparison_spec(paired_rows({"A": a, "B": b}, list(TRAINING)), TRAINING, ["A", "B"])
+    chart = comparison(paired_rows({"A": a, "B": b}, list(TRAINING)), TRAINING, ["A", "B"])
     note = bin_note([*a.metrics.get("step", []), *b.metrics.get("step", [])])
     missing = "" if chart else "neither has trained a step"
     return Section("training", "Training: reward, hack rate and KL", note, chart, missing=missing)

@@ -91,9 +91,21 @@ def training_rows(runs: Sequence[RunFiles], names: Sequence[str]) -> list[Row]:
     return seed_rows(frame.assign(x=places(frame["step"], points_of(runs))), names, ["c"])
 
 
+def with_step_zero(run: RunFiles) -> list[Row]:
+    """A run's evaluations, and at step 0 the base's figures for every mode: before the first update they are the same policy.
+
+    A run that went on from another's weights did not start as the base: it has nothing else than was evaluated.
+    """
+    starts = {row["mode"]: row for row in run.evaluations if row["step"] == 0}
+    if BASE not in starts or run.config.get("continue_from"):
+        return run.evaluations
+    modes = dict.fromkeys(row["mode"] for row in run.evaluations)
+    return [*(starts[BASE] | {"mode": mode} for mode in modes if mode not in starts), *run.evaluations]
+
+
 def mode_rows(runs: Sequence[RunFiles], names: Sequence[str]) -> list[Row]:
     """As `training_rows`, of the evaluations during training, for each mode but the base (m); `policy` counts as `both`."""
-    frame = stacked(runs, [run.evaluations for run in runs], names, "mode")
+    frame = stacked(runs, [with_step_zero(run) for run in runs], names, "mode")
     frame = frame.assign(x=places(frame["step"]), m=frame["mode"].map(as_trained))
     return seed_rows(frame[frame["m"] != BASE], names, ["c", "m"])
 
@@ -134,9 +146,10 @@ def run_rows(run: RunFiles, names: Sequence[str]) -> list[Row]:
 
 
 def paired_rows(runs: Mapping[str, RunFiles], names: Sequence[str]) -> list[Row]:
-    """Of two runs by name: the means of each (r) at every place (x), and the second's less the first's (d0, d1, ...)."""
+    """Of runs by name: the means of each (r) at every place (x); of two also the second's less the first's (d0, d1, ...)."""
     frame: Frame = pd.concat([metric_frame(run, names).assign(r=r) for r, run in runs.items()])
     frame = frame.assign(x=places(frame["step"]))
-    first, second = (frame[frame["r"] == r].groupby("x")[[*names]].mean() for r in runs)
-    curves = [lettered(means, "y").assign(r=r) for r, means in zip(runs, (first, second), strict=True)]
-    return [row for table in (*curves, lettered(second - first, "d")) for row in chart_rows(table.reset_index())]
+    means = [frame[frame["r"] == r].groupby("x")[[*names]].mean() for r in runs]
+    curves = [lettered(mean, "y").assign(r=r) for r, mean in zip(runs, means, strict=True)]
+    differences = [lettered(means[1] - means[0], "d")] if len(means) == 2 else []
+    return [row for table in (*curves, *differences) for row in chart_rows(table.reset_index())]

@@ -19,8 +19,7 @@ from reports.sections import Page
 
 HERE = Path(__file__).parent
 MARK = '<meta name="generator" content="small-rl report">'
-SCRIPTS = ("state", "samples")  # the page's own, of which the first has what the others use
-CHART_OPTIONS = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+SCRIPTS = ("state", "samples", "page", "series", "charts", "hover", "legend")  # the page's own
 
 
 @cache
@@ -50,14 +49,11 @@ def render(page: Page) -> str:
     datatables = Path(itables.options.dt_bundle)
     address = "data:text/javascript;base64," + b64encode(datatables.read_bytes()).decode()
     style = datatables.with_suffix(".css").read_text() + (HERE / "page.css").read_text()
-    scripts = {
-        "vega": vega_bundle(),
-        "datatables": address,
-        **{f"{name}_script": (HERE / f"{name}.js").read_text() for name in SCRIPTS},
-    }
+    own = {f"{name}_script": (HERE / f"{name}.js").read_text() for name in SCRIPTS}
+    scripts = {"vega": vega_bundle(), "datatables": address, **own}
     libraries = {"mark": MARK, "style": style, **scripts}
     markup = {name: Markup(text) for name, text in libraries.items()}
-    return templates.get_template("page.html.j2").render(**vars(page), **markup, chart_options=CHART_OPTIONS)
+    return templates.get_template("page.html.j2").render(**vars(page), **markup)
 
 
 def check_replaceable(path: Path) -> None:

@@ -5,8 +5,8 @@ from records.names import MODES
 from records.reader import Row, RunFiles
 from reports.charts import TRAINING
 from reports.compare import flat
-from reports.numbers import run_rows
-from reports.run_charts import run_curves_spec, run_modes_spec
+from reports.numbers import run_rows, with_step_zero
+from reports.run_charts import run_curves, run_modes
 from reports.run_tables import training_seconds
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.tables import Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
@@ -39,14 +39,14 @@ def _curve_names(run: RunFiles) -> dict[str, tuple[str, str]]:
 
 def curve_section(run: RunFiles) -> Section:
     names = _curve_names(run)
-    chart = run_curves_spec(run_rows(run, list(names)), names)
+    chart = run_curves(run_rows(run, list(names)), names)
     note = bin_note(run.metrics.get("step", []), rest=", the band reaches from the lowest of them to the highest")
     absent = [name for name in TRAINING if all(value is None for value in run.metrics.get(name, []))]
     return Section("training", "Training", note, chart, missing=absence_note(absent) if chart else "no step has been trained")
 
 
 def ablation_section(run: RunFiles) -> Section:
-    title, chart = "Ablation: the policy with adapters cut out, over training", run_modes_spec(run.evaluations)
+    title, chart = "Ablation: the policy with adapters cut out, over training", run_modes(with_step_zero(run))
     if chart is None:
         return Section("ablation", title, missing="no evaluation during training")
     return Section("ablation", title, "Evaluations on held-out prompts; bands are 95 % bootstrap intervals over samples.", chart)

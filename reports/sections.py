@@ -1,15 +1,15 @@
 """A part of a page, and the parts that several pages have."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from records.reader import SAMPLES_OF_A_MODE, RunFiles
-from reports.charts import Spec
+from reports.charts import Charts
+from reports.choices import Dropdown
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
 from reports.samples import SampleBlock, samples_of
-from reports.sweep_charts import Dropdown
 from reports.tables import Table
 
 
@@ -20,7 +20,7 @@ class Section:
     name: str
     title: str
     note: str = ""
-    chart: Spec | None = None
+    charts: Charts | None = None
     table: Table | None = None
     folded: str = ""  # what stands on a table that is closed at first
     sentences: Sequence[str] = ()
@@ -40,6 +40,7 @@ class Page:
     sections: Sequence[Section]
     problem: str = ""
     dropdowns: Sequence[Dropdown] = ()
+    runs: Mapping[str, Any] = field(default_factory=dict)  # of a sweep, as `runs_of_page` tells the page's script
 
 
 def bin_note(steps: Iterable[int], points: int = POINTS, rest: str = "") -> str:

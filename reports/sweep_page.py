@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from records.reader import Row, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
-from reports.choices import choices, dropdowns
+from reports.choices import choices, dropdowns, runs_of_page
 from reports.numbers import end_rows, mode_rows, points_of, seeds_of, training_rows
-from reports.pareto import mode_dropdown, pareto_spec, task_dropdown
+from reports.pareto import mode_dropdown, pareto, task_dropdown
 from reports.run_tables import cost_table, results_table, total_cost
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
-from reports.sweep_charts import curves_spec, modes_spec
+from reports.sweep_charts import sweep_curves, sweep_modes
 from reports.tables import setting_text, shortened
 
 PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, \
@@ -25,7 +25,7 @@ def _absent(names: Iterable[str], rows: Sequence[Row]) -> str:
 
 def training_section(sweep: SweepFiles) -> Section:
     rows = training_rows(sweep.runs, list(TRAINING))
-    chart = curves_spec(rows, sweep)
+    chart = sweep_curves(rows, sweep)
     steps = [step for run in sweep.runs for step in run.metrics.get("step", [])]
     note = "Lines are means over a configuration's seeds, bands reach from the lowest seed to the highest. "
     note += bin_note(steps, points_of(sweep.runs))
@@ -35,8 +35,8 @@ def training_section(sweep: SweepFiles) -> Section:
 
 def ablation_section(sweep: SweepFiles) -> Section:
     rows = mode_rows(sweep.runs, list(EVALUATED))
-    chart = modes_spec(rows, sweep)
-    note = "Evaluations on held-out prompts: reward above, hack rate below. Bands reach from the lowest seed to the highest."
+    chart = sweep_modes(rows, sweep)
+    note = "Evaluations on held-out prompts; at step 0 every mode is the base. Bands reach from the lowest seed to the highest."
     missing = _absent(EVALUATED, rows) if chart else "no evaluation during training"
     return Section("ablation", "Ablation: the same policy with adapters cut out, over training", note, chart, missing=missing)
 
@@ -44,7 +44,7 @@ def ablation_section(sweep: SweepFiles) -> Section:
 def pareto_section(sweep: SweepFiles) -> Section:
     rows = end_rows(sweep.runs)
     selects = mode_dropdown(rows), task_dropdown(rows)
-    title, chart = "The end: task reward against hack rate", pareto_spec(rows, sweep, *selects)
+    title, chart = "The end: reward against hack rate", pareto(rows, sweep)
     if chart is None:
         return Section("pareto", title, PARETO_NOTE, missing="no final evaluation with a hack rate")
     return Section("pareto", title, PARETO_NOTE, chart, dropdowns=selects)
@@ -85,4 +85,4 @@ def sweep_page(sweep: SweepFiles) -> Page:
         sample_section(runs, of_a_sweep=True),
     ]  # fmt: skip
     problem = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
-    return Page("Sweep", sweep.name, sweep_facts(sweep), sections, problem, dropdowns(sweep))
+    return Page("Sweep", sweep.name, sweep_facts(sweep), sections, problem, dropdowns(sweep), runs_of_page(sweep))
