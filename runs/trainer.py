@@ -26,10 +26,11 @@ from runs.checkpoint import save_checkpoint
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
-from runs.reporting import Reporter, wandb_run
+from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
+from runs.tracking import tracking
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -84,8 +85,8 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
 def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
     folder.status(RUNNING, run.step)
     try:
-        with stop_request(STOPPING) as stop, wandb_run(run.config, folder) as tracked:
-            reporter = Reporter(folder, run.config, tracked, console)
+        with stop_request(STOPPING) as stop, tracking(run.config, folder) as tracker:
+            reporter = Reporter(folder, run.config, tracker, console)
             with reporter.progress:
                 evaluations = training_loop(run, reporter, stop)
             return finish(run, reporter, evaluations)
@@ -138,9 +139,8 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
         reporter.say(evaluation_table(evaluations, step))
     for mode, evaluation in evaluations.items():
         reporter.folder.append(files.ROUTING_EVAL, {"step": step, "mode": mode} | evaluation_row(evaluation))
-        if reporter.wandb is not None:
-            numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
-            reporter.wandb.log(numbers, step=max(step - 1, 0))
+        if reporter.tracker is not None:
+            reporter.tracker.evaluation(step, mode, evaluation.metrics)
 
 
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:

@@ -20,6 +20,7 @@ from grpo.run import prepare
 from models.loading import load_pretrained
 from models.saving import save_pretrained
 from records.rows import read_rows
+from runs.tracking import Tracker
 from runs.trainer import RunRecord, train
 from tests.helpers import failing, only_run
 
@@ -123,7 +124,7 @@ def test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before
 ):
     logged = []
     tracked = SimpleNamespace(log=lambda numbers, step: logged.append((step, numbers)))
-    monkeypatch.setattr(runs.trainer, "wandb_run", lambda *_: nullcontext(tracked))
+    monkeypatch.setattr(runs.trainer, "tracking", lambda *_: nullcontext(Tracker(tracked)))
     folder = train(tiny(**ROUTED, eval_every=2), quiet=True).folder
     rows = {(row["step"], row["mode"]): row["reward"] for row in read_rows(folder, "routing_eval.jsonl")}
     evaluated = {(step, name.split("/")[1]): numbers[name] for step, numbers in logged for name in numbers if is_reward(name)}
@@ -186,7 +187,7 @@ def test_looking_more_closely_does_not_change_what_is_seen(trained: Callable[...
         ("save_checkpoint", OSError("disk full"), 0, "failed", 3),
         ("evaluate_modes", RuntimeError("no evaluation"), 0, "failed", 0),
         ("summarize", ZeroDivisionError("no summary"), 0, "failed", 3),
-        ("wandb_run", RuntimeError("no wandb"), 0, "failed", 0),
+        ("tracking", RuntimeError("no wandb"), 0, "failed", 0),
     ],
 )
 def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
