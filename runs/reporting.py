@@ -14,7 +14,7 @@ from records.rows import read_rows
 from runs.metrics import step_metrics
 from runs.samples import step_sample_rows
 from runs.summary import NO_LOSS, starts_idling
-from runs.tracking import Tracker
+from runs.tracking import Tracker, is_logged
 
 
 class Reporter:
@@ -45,13 +45,13 @@ class Reporter:
         self.folder.append(files.METRICS, metrics)
         self.folder.append(files.TIMING, timing)
         samples = step_sample_rows(record)
-        logged = record.step % self.config.logging_steps == 0 or record.step + 1 == self.config.max_steps
+        logged = is_logged(self.config, record.step)
         if logged or self.config.log_all_samples:
             self.folder.append(files.SAMPLES, *samples)
         if logged:
             self.log_step(samples[0], metrics, timing)
         if self.tracker is not None:
-            self.tracker.step(metrics, timing, samples if logged else [])
+            self.tracker.step(metrics, timing, samples)
         if starts_idling(self.metrics):
             self.say(f"WARNING: step {record.step}: nothing is learnt: {NO_LOSS}")
         self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.experiment import Experiment
+from configs.login import check_login
 from configs.naming import config_hash, to_dict
 from configs.resolved import ResolvedExperiment
 from envs.prepare import folder_of
@@ -52,6 +53,7 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
     """
     config = prepare(experiment)
+    check_login({config.wandb.mode})
     path = folder_of(config)
     check_free(path, config.overwrite)
     console = Console(stderr=True, quiet=quiet)
@@ -74,6 +76,7 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     if is_finished(path):
         console.out(f"{path}: is finished", highlight=False)
         return finished_record(path, config)
+    check_login({config.wandb.mode})
     folder = RunFolder(path)
     folder.lock()
     with console.status("loading the model, the prompts and the last checkpoint"):
@@ -137,10 +140,10 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
 def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
     if evaluations:
         reporter.say(evaluation_table(evaluations, step))
-    for mode, evaluation in evaluations.items():
-        reporter.folder.append(files.ROUTING_EVAL, {"step": step, "mode": mode} | evaluation_row(evaluation))
-        if reporter.tracker is not None:
-            reporter.tracker.evaluation(step, mode, evaluation.metrics)
+    rows = [{"step": step, "mode": mode} | evaluation_row(evaluation) for mode, evaluation in evaluations.items()]
+    reporter.folder.append(files.ROUTING_EVAL, *rows)
+    if reporter.tracker is not None and rows:
+        reporter.tracker.evaluation(rows)
 
 
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:

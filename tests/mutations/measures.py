@@ -228,24 +228,11 @@ MEASURES = [
     *changes_of(
         "runs/tracking.py",
         "tests/runs/test_tracking.py",
-        (
-            "wandb-without-mode",
-            'f"routing_eval/{mode}/{name}"',
-            'f"routing_eval/{name}"',
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
-        (
-            "wandb-evaluation-a-step-off",
-            "step=max(step - 1, 0))",
-            "step=step)",
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
-        (
-            "wandb-metrics-a-step-off",
-            'step=metrics["step"])',
-            'step=metrics["step"] + 1)',
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
+        ("wandb-without-mode", """{section_of(name)}/{row['mode']}"""", '{section_of(name)}/both"'),
+        ("wandb-evaluation-a-step-off", "self._log(max(step - 1, 0), numbers)", "self._log(step, numbers)"),
+        ("wandb-metrics-a-step-off", 'self._log(metrics["step"], numbers)', 'self._log(metrics["step"] + 1, numbers)'),
+        ("wandb-keeps-the-run-of-before", "shutil.rmtree(file.parent)", "pass"),
+        ("wandb-step-told-twice", "if step >= self.known:", "if step >= self.known - 1:"),
     ),
     *changes_of(
         "reports/pareto.py",

@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +18,6 @@ from grpo.run import prepare
 from models.loading import load_pretrained
 from models.saving import save_pretrained
 from records.rows import read_rows
-from runs.tracking import Tracker
 from runs.trainer import RunRecord, train
 from tests.helpers import failing, only_run
 
@@ -117,24 +114,6 @@ def without_eos(folder: str) -> str:
         model.model.model.embed_tokens.weight[model.model.config.eos_token_ids[0], 0] = -20.0
     save_pretrained(model.model, model.tokenizer, other := Path(folder).with_name("without_eos"))
     return str(other)
-
-
-def test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it(
-    tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch
-):
-    logged = []
-    tracked = SimpleNamespace(log=lambda numbers, step: logged.append((step, numbers)))
-    monkeypatch.setattr(runs.trainer, "tracking", lambda *_: nullcontext(Tracker(tracked)))
-    folder = train(tiny(**ROUTED, eval_every=2), quiet=True).folder
-    rows = {(row["step"], row["mode"]): row["reward"] for row in read_rows(folder, "routing_eval.jsonl")}
-    evaluated = {(step, name.split("/")[1]): numbers[name] for step, numbers in logged for name in numbers if is_reward(name)}
-    assert evaluated == {(max(step - 1, 0), mode): reward for (step, mode), reward in rows.items()}
-    steps = [(step, numbers["reward"]) for step, numbers in logged if "reward" in numbers]
-    assert steps == [(row["step"], row["reward"]) for row in read_rows(folder, "metrics.jsonl")]
-
-
-def is_reward(name: str) -> bool:
-    return name.startswith("routing_eval/") and name.endswith("/reward")
 
 
 def test_full_fine_tuning_without_beta_has_one_mode_and_is_evaluated_before_the_first_step(trained: Callable[..., Path]):
