@@ -228,7 +228,7 @@ MEASURES = [
     *changes_of(
         "runs/tracking.py",
         "tests/runs/test_tracking.py",
-        ("wandb-without-mode", """{section_of(name)}/{row['mode']}"""", '{section_of(name)}/both"'),
+        ("wandb-without-mode", "/{row['mode']}", "/both"),
         ("wandb-evaluation-a-step-off", "self._log(max(step - 1, 0), numbers)", "self._log(step, numbers)"),
         ("wandb-metrics-a-step-off", 'self._log(metrics["step"], numbers)', 'self._log(metrics["step"] + 1, numbers)'),
         ("wandb-keeps-the-run-of-before", "shutil.rmtree(file.parent)", "pass"),
