@@ -12,6 +12,7 @@ import tyro
 from configs.baselines import BASELINES
 from configs.cli import ExperimentOptions, options_named, parse_with_config, run_main
 from configs.errors import UserError
+from configs.login import check_login
 from configs.resolve import flatten
 from configs.settings import AtLeastOne, NotNegativeInt, settings
 from configs.sweep import Sweep, load_sweep
@@ -92,6 +93,8 @@ def sweep(words: Sequence[str]) -> int:
     schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries)
     check_schedule(plan, schedule)
     check_effects(options, {run.experiment.device for run in plan.runs}, planned.base.device)
+    if options.backend == "local":
+        check_login({run.experiment.wandb.mode for run in plan.runs})
     if options.dry_run:
         dry_run(plan, schedule, devices)
         return 0

@@ -30,8 +30,9 @@ from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
 from records.folder import create
-from runs.reporting import Reporter, wandb_run
+from runs.reporting import Reporter
 from runs.restore import made_of
+from runs.tracking import tracking
 
 OTHER = "other"  # what no phase covers: draws, labels, routes, advantages
 
@@ -145,8 +146,8 @@ def run_steps(options: StepOptions) -> dict[str, Any]:
         run = build_run(config)
         folder = create(folder_of(config), to_dict(config), made_of(run), config.overwrite)
         try:
-            with wandb_run(config, folder) as tracked:
-                reporter = Reporter(folder, config, tracked, Console(stderr=True, quiet=True))
+            with tracking(config, folder) as tracker:
+                reporter = Reporter(folder, config, tracker, Console(stderr=True, quiet=True))
                 measured = measure(run, reporter, options.steps, options.warmup)
         finally:
             folder.close()

@@ -1,14 +1,10 @@
-"""What a run says while it runs: progress bar, train.log, metrics and samples files, wandb."""
+"""What a run says while it runs: progress bar, train.log, metrics and samples files, wandb (runs/tracking.py)."""
 
-import html
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from configs.naming import to_dict
 from configs.resolved import ResolvedExperiment
 from grpo.step import StepRecord
 from records import files
@@ -18,15 +14,14 @@ from records.rows import read_rows
 from runs.metrics import step_metrics
 from runs.samples import step_sample_rows
 from runs.summary import NO_LOSS, starts_idling
-
-SAMPLES_ON_PANEL = 8
+from runs.tracking import Tracker, is_logged
 
 
 class Reporter:
     """Writes to the screen, the run's folder and wandb. Keeps the rows it wrote, for the summary."""
 
-    def __init__(self, folder: RunFolder, config: ResolvedExperiment, wandb_run: Any, console: Console):
-        self.folder, self.config, self.wandb, self.console = folder, config, wandb_run, console
+    def __init__(self, folder: RunFolder, config: ResolvedExperiment, tracker: Tracker | None, console: Console):
+        self.folder, self.config, self.tracker, self.console = folder, config, tracker, console
         self.metrics: list[dict[str, Number]] = read_rows(folder.path, files.METRICS)  # of before an interruption
         self.timing: list[dict[str, float | int]] = read_rows(folder.path, files.TIMING)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -50,15 +45,13 @@ class Reporter:
         self.folder.append(files.METRICS, metrics)
         self.folder.append(files.TIMING, timing)
         samples = step_sample_rows(record)
-        logged = record.step % self.config.logging_steps == 0 or record.step + 1 == self.config.max_steps
+        logged = is_logged(self.config, record.step)
         if logged or self.config.log_all_samples:
             self.folder.append(files.SAMPLES, *samples)
         if logged:
             self.log_step(samples[0], metrics, timing)
-        if self.wandb is not None:
-            panel = {"sample_text": samples_panel(samples)} if logged else {}
-            numbers = {name: value for name, value in (metrics | timing).items() if value is not None}
-            self.wandb.log(numbers | panel, step=record.step)
+        if self.tracker is not None:
+            self.tracker.step(metrics, timing, samples)
         if starts_idling(self.metrics):
             self.say(f"WARNING: step {record.step}: nothing is learnt: {NO_LOSS}")
         self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
@@ -69,16 +62,6 @@ class Reporter:
         self.folder.log(f"[Sample @ {step}] reward {sample['reward']:.3f} | {text}")
         if not self.console.is_terminal:
             self.print(f"step {step}: {headline(metrics)}  {speed(timing)}")
-
-
-def samples_panel(samples: list[dict[str, Any]]) -> Any:
-    """The first samples as an HTML table for wandb; everything the model wrote is escaped."""
-    import wandb
-
-    heads = ("prompt", "completion", "reward", "advantage")
-    rows = [[f"<td>{html.escape(str(row[head]))}</td>" for head in heads] for row in samples[:SAMPLES_ON_PANEL]]
-    lines = [f"<tr>{''.join(cells)}</tr>" for cells in ([f"<th>{head}</th>" for head in heads], *rows)]
-    return wandb.Html(f"<table>{''.join(lines)}</table>", inject=False)
 
 
 def one_line(text: str) -> str:
@@ -98,25 +81,3 @@ def timing_row(record: StepRecord) -> dict[str, float | int]:
     total, tokens = sum(record.seconds.values()), int(record.rollout.mask.sum())
     phases = {f"seconds/{name}": seconds for name, seconds in record.seconds.items()}
     return {"step": record.step, "step_time": total, "tokens_per_second": tokens / total} | phases
-
-
-@contextmanager
-def wandb_run(config: ResolvedExperiment, folder: RunFolder) -> Iterator[Any]:
-    """A wandb run named like the folder and kept in it, the one of before an interruption; None when disabled."""
-    if config.wandb.mode == "disabled":
-        yield None
-        return
-    import wandb
-
-    settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, disable_git=True)
-    earlier = sorted(folder.path.glob("wandb/*run-*"))  # named by date, time and the run's id
-    again = earlier[-1].name.rpartition("-")[2] if earlier else None
-    run = wandb.init(project=config.wandb.project, group=config.wandb.group or None, name=folder.path.name, dir=folder.path,
-                     mode=config.wandb.mode, config=to_dict(config), settings=settings, id=again,
-                     resume="allow" if config.wandb.mode == "online" else None)  # fmt: skip
-    exit_code = 1
-    try:
-        yield run
-        exit_code = 0
-    finally:
-        run.finish(exit_code=exit_code)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.experiment import Experiment
+from configs.login import check_login
 from configs.naming import config_hash, to_dict
 from configs.resolved import ResolvedExperiment
 from envs.prepare import folder_of
@@ -26,10 +27,11 @@ from runs.checkpoint import save_checkpoint
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
-from runs.reporting import Reporter, wandb_run
+from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
+from runs.tracking import tracking
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -51,6 +53,7 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
     """
     config = prepare(experiment)
+    check_login({config.wandb.mode})
     path = folder_of(config)
     check_free(path, config.overwrite)
     console = Console(stderr=True, quiet=quiet)
@@ -73,6 +76,7 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     if is_finished(path):
         console.out(f"{path}: is finished", highlight=False)
         return finished_record(path, config)
+    check_login({config.wandb.mode})
     folder = RunFolder(path)
     folder.lock()
     with console.status("loading the model, the prompts and the last checkpoint"):
@@ -84,8 +88,8 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
 def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
     folder.status(RUNNING, run.step)
     try:
-        with stop_request(STOPPING) as stop, wandb_run(run.config, folder) as tracked:
-            reporter = Reporter(folder, run.config, tracked, console)
+        with stop_request(STOPPING) as stop, tracking(run.config, folder) as tracker:
+            reporter = Reporter(folder, run.config, tracker, console)
             with reporter.progress:
                 evaluations = training_loop(run, reporter, stop)
             return finish(run, reporter, evaluations)
@@ -136,11 +140,10 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
 def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
     if evaluations:
         reporter.say(evaluation_table(evaluations, step))
-    for mode, evaluation in evaluations.items():
-        reporter.folder.append(files.ROUTING_EVAL, {"step": step, "mode": mode} | evaluation_row(evaluation))
-        if reporter.wandb is not None:
-            numbers = {f"routing_eval/{mode}/{k}": float(v) for k, v in evaluation.metrics.items() if v is not None}
-            reporter.wandb.log(numbers, step=max(step - 1, 0))
+    rows = [{"step": step, "mode": mode} | evaluation_row(evaluation) for mode, evaluation in evaluations.items()]
+    reporter.folder.append(files.ROUTING_EVAL, *rows)
+    if reporter.tracker is not None and rows:
+        reporter.tracker.evaluation(rows)
 
 
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:

@@ -197,18 +197,6 @@ MEASURES = [
             "metrics)",
             "tests/runs/test_trainer.py::test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary",
         ),
-        (
-            "wandb-without-mode",
-            'f"routing_eval/{mode}/{k}"',
-            'f"routing_eval/{k}"',
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
-        (
-            "wandb-evaluation-a-step-off",
-            "step=max(step - 1, 0))",
-            "step=step)",
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
         ("final-samples-ignored", "config.eval.final_samples or count", "count", WRITES),
     ),
     *changes_of(
@@ -231,17 +219,20 @@ MEASURES = [
         "runs/reporting.py",
         "tests/runs/test_reporting.py",
         (
-            "wandb-metrics-a-step-off",
-            "step=record.step)",
-            "step=record.step + 1)",
-            "tests/runs/test_trainer.py::test_wandb_has_each_step_and_each_evaluation_by_mode_at_the_last_step_before_it",
-        ),
-        (
             "tokens-not-added-up",
             'int(self.metrics[-1]["num_tokens"] or 0) if self.metrics else 0',
             "0",
             "tests/runs/test_reporting.py::test_metrics_and_timing_have_every_step_and_samples_the_logged_ones",
         ),
+    ),
+    *changes_of(
+        "runs/tracking.py",
+        "tests/runs/test_tracking.py",
+        ("wandb-without-mode", "/{row['mode']}", "/both"),
+        ("wandb-evaluation-a-step-off", "self._log(max(step - 1, 0), numbers)", "self._log(step, numbers)"),
+        ("wandb-metrics-a-step-off", 'self._log(metrics["step"], numbers)', 'self._log(metrics["step"] + 1, numbers)'),
+        ("wandb-keeps-the-run-of-before", "shutil.rmtree(file.parent)", "pass"),
+        ("wandb-step-told-twice", "if step >= self.known:", "if step >= self.known - 1:"),
     ),
     *changes_of(
         "reports/pareto.py",

@@ -1,18 +1,12 @@
-"""What a run says: rows, log lines, and a real wandb run in its folder."""
+"""What a run says: rows and log lines."""
 
-import html
 import io
-import json
-import struct
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from wandb.proto.wandb_internal_pb2 import Record
 
 from configs.experiment import Experiment
 from envs.types import Audit, Completion, Prompt, Scores
@@ -24,7 +18,7 @@ from grpo.update import Iteration, Pass, Update
 from records.folder import RunFolder, create
 from records.rows import read_rows
 from routing.router import route
-from runs.reporting import Reporter, headline, speed, timing_row, wandb_run
+from runs.reporting import Reporter, headline, speed, timing_row
 from runs.samples import step_sample_rows
 
 PASS = Pass(
@@ -73,9 +67,9 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
     )
 
 
-def reporter(folder: Path, screen: io.StringIO, tracked: Any = None, **settings: Any) -> Reporter:
+def reporter(folder: Path, screen: io.StringIO, **settings: Any) -> Reporter:
     config = prepare(Experiment(num_generations=2, batch_size=2, **settings))
-    return Reporter(RunFolder(folder), config, tracked, Console(file=screen, width=40))
+    return Reporter(RunFolder(folder), config, None, Console(file=screen, width=40))
 
 
 def test_the_ledger_has_one_row_a_completion():
@@ -161,61 +155,3 @@ def test_what_is_said_is_on_the_screen_and_in_the_log_unchanged(tmp_path: Path):
     reporter(tmp_path, screen).say(text)
     assert screen.getvalue() == text + "\n"
     assert (tmp_path / "train.log").read_text() == text + "\n"
-
-
-def test_a_disabled_wandb_run_is_none(tmp_path: Path, tiny: Callable[..., Experiment]):
-    with wandb_run(prepare(tiny()), RunFolder(tmp_path)) as tracked:
-        assert tracked is None
-    assert not list(tmp_path.iterdir())
-
-
-def wandb_records(file: Path) -> list[Record]:
-    """A .wandb file is a LevelDB log: after 7 bytes of header, pieces of records in blocks of 32 KB."""
-    data, at, message, records = file.read_bytes(), 7, b"", []
-    while at < len(data):
-        if (left := 32_768 - at % 32_768) < 7:
-            at += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, at)
-        at += 7
-        message += data[at : at + length]
-        at += length
-        if kind in (1, 4):  # whole, or a last piece
-            records.append(Record.FromString(message))
-            message = b""
-    return records
-
-
-def test_a_wandb_run_lies_in_the_folder_has_its_name_and_shows_samples_escaped(tmp_path: Path, tiny: Callable[..., Experiment]):
-    config = prepare(tiny(**{"wandb.mode": "offline", "num_generations": 2, "batch_size": 2}))
-    folder = create(tmp_path / "happy_binary_s42", {}, {}, overwrite=False)
-    with wandb_run(config, folder) as tracked:
-        Reporter(folder, config, tracked, Console(file=io.StringIO())).step(record(text=SCRIPT))
-    assert {path.name for path in tmp_path.iterdir()} == {"happy_binary_s42"}
-    assert {path.name for path in folder.path.iterdir()} >= {"wandb", "metrics.jsonl"}
-
-    (file,) = folder.path.glob("wandb/offline-run-*/run-*.wandb")
-    for _ in range(100):  # wandb's own process writes the file, which may take longer than finish() does
-        records = wandb_records(file)
-        if any(record.HasField("exit") for record in records):
-            break
-        time.sleep(0.1)
-    (run,) = [record.run for record in records if record.HasField("run")][:1]
-    assert (run.display_name, run.project) == ("happy_binary_s42", "small-rl")
-    (exit_code,) = [record.exit.exit_code for record in records if record.HasField("exit")]
-    assert exit_code == 0
-    logged = {
-        item.key or "/".join(item.nested_key): json.loads(item.value_json)
-        for record in records
-        if record.HasField("history")
-        for item in record.history.item
-    }
-    assert logged["reward"] == 0.625
-    assert logged["tokens_per_second"] == 2.0
-    assert "routing/hacked" not in logged  # None is left out
-
-    (panel,) = folder.path.glob("wandb/offline-run-*/files/media/html/sample_text_*.html")
-    shown = panel.read_text()
-    assert html.escape(SCRIPT) in shown
-    assert "<script" not in shown
-    assert "said\n&quot;no&quot; &amp;" in shown
