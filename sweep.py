@@ -52,8 +52,6 @@ class SweepOptions(ExperimentOptions):
     """What varies: any of the settings below, by its dotted name, with all values of each. Every combination is a run."""
     fixed: Annotated[Words, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """What all runs have in common; the same as --NAME VALUE."""
-    name: str | None = None
-    """The sweep's folder in output_dir; by default made of what is varied, so that the same command finds it again."""
     baselines: bool = False
     """Add the controls of each routed run: unrouted, lora, filter, reward_penalty."""
     jobs: AtLeastOne | None = None
@@ -88,7 +86,7 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
 def sweep(words: Sequence[str]) -> int:
     options, planned = parse_options(words or ["--help"])
     devices = gpus()
-    plan = make_plan(planned, partial(prepare, cuda_available=bool(devices), named=planned.named), folder_of, options.name)
+    plan = make_plan(planned, partial(prepare, cuda_available=bool(devices), named=planned.named), folder_of)
     o = options
     schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries)
     check_schedule(plan, schedule)

@@ -32,6 +32,8 @@ WHOLE = "training samples from the whole distribution"
 ABOVE_0 = f"must be above 0: {WHOLE}"
 ALL_TOKENS, ALL_MASS = (f"must be {off}: {WHOLE}; evaluate.py takes it" for off in (0, 1))
 SplitName = Annotated[str, Field(pattern=r"^\w+([.-]\w+)*$", description="must be the name of a split: a word")]
+PART_OF_NAME = "must be part of a folder's name: at most 100 letters, digits and . _ + -, a letter or digit first"
+FolderName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,99})?$", description=PART_OF_NAME)]
 
 
 def _listed(value: Any) -> Any:
@@ -39,6 +41,20 @@ def _listed(value: Any) -> Any:
 
 
 Plugins = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(description="must be a list of files")]
+
+Tag = Annotated[str, Field(pattern=r"^[^,\n]{1,64}$")]  # 64: what wandb takes
+Tags = Annotated[
+    tuple[Tag, ...],
+    BeforeValidator(_listed),
+    Field(description="must be a list of texts of at most 64 characters, without commas"),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="TAG,TAG",
+        instance_from_str=lambda words: tuple(tag.strip() for tag in words[0].split(",")) if words[0] else (),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda tags: [",".join(tags)],
+    ),
+]
 
 
 def _reward_from_words(words: list[str]) -> str | dict[str, Any]:
@@ -212,6 +228,12 @@ class Experiment:
     """Peak learning rate; default 1e-5 for full fine-tuning, 3e-4 with adapters."""
     beta: NotNegative = 0.02
     """Weight of the KL to the reference; 0 does without a reference."""
+    name: FolderName = ""
+    """Put before the name of the run's folder, which tells the settings; of a sweep, its folder's name."""
+    tags: Tags = ()
+    """Words to find runs by, in wandb and on pages."""
+    notes: str = ""
+    """What the run is for, in a sentence."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
     output_dir: Path = Path("output")

@@ -14,7 +14,7 @@ from configs.resolved import ADAPTER_DEFAULTS, ResolvedExperiment, as_settings
 from configs.spelling import first_record
 
 # Where a run is put and how it is shown do not make it another experiment.
-NOT_IDENTITY = {"require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+NOT_IDENTITY = {"name", "tags", "notes", "require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
 RANKS = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's
@@ -26,7 +26,7 @@ def spelt_out(resolved: ResolvedExperiment) -> dict[str, Any]:
     usual = {f"adapter.{name}": value for name, value in ADAPTER_DEFAULTS.items()}
     usual |= {"reward_penalty_on": "forget", "advantages": "group"}
     values = {name: usual.get(name) if value is None else value for name, value in flatten(as_settings(resolved)).items()}
-    return values | {"output_dir": str(resolved.output_dir), "plugins": [*resolved.plugins]}
+    return values | {"output_dir": str(resolved.output_dir), "plugins": [*resolved.plugins], "tags": [*resolved.tags]}
 
 
 def to_dict(resolved: ResolvedExperiment) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def run_name(resolved: ResolvedExperiment, default_detector: str) -> str:
 
 
 def settings_name(flat: Flat, default_detector: str) -> str:
-    """Reward, routing, adapter and ranks, lr, beta, batch, seed; then whatever else differs from the defaults.
+    """The name given, reward, routing, adapter and ranks, lr, beta, batch, seed; then whatever else differs from the defaults.
 
     `default_detector` is the one that the environment has unless it is given another. A name that is too long, or that
     does not tell all values whole (`a/b` and `a-b` make the same word), ends with the hash. Runs on different devices
@@ -104,6 +104,7 @@ def settings_name(flat: Flat, default_detector: str) -> str:
     """
     digest, flat = settings_hash(flat), flat | {"plugins": plugins_name(flat["plugins"])}
     parts = [
+        *filter(None, [flat["name"]]),
         reward_name(flat["reward"]),
         "routed" if flat["routing.enabled"] else "unrouted",
         adapter_name(flat),

@@ -52,6 +52,9 @@ class ResolvedExperiment:
     lr: float
     beta: float
     advantages: str  # a rule of grpo.advantages
+    name: str  # before the folder's generated name; empty for the runs of a sweep
+    tags: tuple[str, ...]
+    notes: str
     device: str  # cpu, cuda, cuda:1
     output_dir: Path
     overwrite: bool

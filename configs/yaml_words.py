@@ -11,7 +11,8 @@ from configs.experiment import Experiment
 from configs.resolve import flatten, require
 from configs.spelling import todays_record
 
-PLUGINS = "plugins"  # the one setting of several values: `--plugin FILE`, as often as wanted
+PLUGINS = "plugins"  # `--plugin FILE`, as often as wanted
+TAGS = "tags"  # `--tags TAG,TAG`
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
 
 
@@ -62,13 +63,16 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def setting_words(name: str, value: Any) -> list[str]:
-    """As `setting_word`; of plugins, of which there may be several, a word each."""
-    if name != PLUGINS:
+    """As `setting_word`; of plugins, of which there may be several, a word each, of tags one for all."""
+    if name not in (PLUGINS, TAGS):
         return [setting_word(name, value)]
-    paths = [value] if isinstance(value, str) else value
-    are_texts = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    texts = [value] if isinstance(value, str) else value
+    are_texts = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    if name == TAGS:
+        require(are_texts, TAGS, str(value), "must be a text, or a list of texts")
+        return [f"--{TAGS}={','.join(texts)}"]
     require(are_texts, "plugin", str(value), "must be a file, or a list of files")
-    return [f"--plugin={path}" for path in paths]
+    return [f"--plugin={path}" for path in texts]
 
 
 def setting_word(name: str, value: Any) -> str:

@@ -35,7 +35,9 @@ def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExpe
         raise UserError(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
     if differences := different_settings(recorded, spelt_out(config)):
         raise UserError(f"--resume {folder}: is a run with other settings: {', '.join(differences)}")
-    return replace(config, output_dir=folder.absolute().parent)
+    if config.name not in ("", own.name):
+        raise UserError(f"--name {config.name}: has no effect: {folder} has its name already")
+    return replace(config, name=own.name, output_dir=folder.absolute().parent)
 
 
 def different_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

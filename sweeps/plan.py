@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -46,8 +45,9 @@ class Plan:
 Prepare = Callable[[Experiment], ResolvedExperiment]
 
 
-def make_plan(sweep: Sweep, prepare: Prepare, folder_of: Callable[[ResolvedExperiment], Path], name: str | None = None) -> Plan:
-    """The runs of a checked sweep. `prepare` resolves and validates an experiment, `folder_of` says where a resolved one goes.
+def make_plan(sweep: Sweep, prepare: Prepare, folder_of: Callable[[ResolvedExperiment], Path]) -> Plan:
+    """The runs of a checked sweep, in the folder that the base's name names. `prepare` resolves and validates an experiment,
+    `folder_of` says where a resolved one goes.
 
     Raises UserError, in one line, for a combination that can not run and for two that are the same.
     """
@@ -59,11 +59,12 @@ def make_plan(sweep: Sweep, prepare: Prepare, folder_of: Callable[[ResolvedExper
     drafts = [make_draft(unresolved, values, prepare_named) for unresolved, values in combinations(sweep)]
     refuse_twins(drafts, [draft.hash for draft in drafts], "are the same run")
     drafts += controls(sweep, drafts, prepare)
-    name = default_name(sweep, drafts) if name is None else name
+    name = sweep.base.name or default_name(sweep, drafts)
     folder = sweep.base.output_dir / name
     check_sweep_folder(folder, name)
     for draft in drafts:
-        draft.resolved = replace(draft.resolved, output_dir=folder, wandb=replace(draft.resolved.wandb, group=name))
+        wandb = replace(draft.resolved.wandb, group=name)
+        draft.resolved = replace(draft.resolved, name="", output_dir=folder, wandb=wandb)
     names = {draft.hash: folder_of(draft.resolved).name for draft in drafts}
     refuse_twins(drafts, [*names.values()], "would have the same folder, {}")
     labels = configuration_labels(drafts, tuple(sweep.grid))
@@ -143,8 +144,6 @@ def axes_passed_on(axes: Sequence[str], routed: list[Experiment], control: list[
 
 
 def check_sweep_folder(folder: Path, name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) or len(name) > 2 * LONGEST_NAME:
-        raise UserError(f"--name {name}: must be a folder's name of letters, digits and . _ + -")
     if folder.exists() and (not folder.is_dir() or is_run(folder)):
         raise UserError(f"--name {name}: {folder} is {'a run' if folder.is_dir() else 'a file'}, not a sweep's folder")
 

@@ -13,6 +13,7 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import launch
@@ -70,6 +71,17 @@ def test_a_run_from_the_command_line_to_its_summary(
     assert f"device cpu, adapter {'dual_lora' if 'both' in modes else kind.replace('full', 'none')}, lr " in log[0]
     assert screen[-2:] == log[-2:] == [str(folder), f"next: uv run evaluate.py --model_path {folder}/checkpoint-3"]
     assert any(line.startswith("step 2: reward ") and line.endswith(" tok/s") for line in screen)
+
+
+def test_a_name_given_stands_before_the_folder_s_and_finds_it_again(tiny_words: Words, tmp_path: Path):
+    words = tiny_words("--name=pilot", "--tags=a,two words", "--notes=what for")
+    assert launch.main(words) == 0
+    folder = only_run(tmp_path / "output")
+    assert folder.name.startswith("pilot_happy_binary_unrouted_")
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert [settings[name] for name in ("name", "tags", "notes")] == ["pilot", ["a", "two words"], "what for"]
+    assert launch.main([*words, "--resume"]) == launch.main(["--resume", str(folder)]) == 0
+    assert only_run(tmp_path / "output") == folder
 
 
 def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Words, tmp_path: Path):

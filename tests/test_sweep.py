@@ -174,7 +174,10 @@ def test_where_nothing_can_be_written_is_one_line(scheduler: Scheduler, capsys: 
         ("--grid seed=1 --per_gpu 0", "--per_gpu 0: must be at least 1"),
         ("--grid seed=1 --retries -1", "--retries -1: must be 0 or more"),
         ("--grid seed=1 --mps start", "--mps start: has no effect without several runs on a GPU of this machine (--per_gpu)"),
-        ("--grid seed=1 --name a/b", "--name a/b: must be a folder's name of letters, digits and . _ + -"),
+        (
+            "--grid seed=1 --name a/b",
+            "--name a/b: must be part of a folder's name: at most 100 letters, digits and . _ + -, a letter or digit first",
+        ),
         (
             "--grid seed=1 --fixed env.eligible_fraction=1",
             "seed=1: --env.eligible_fraction 1.0: has no effect: --reward happy_binary has no component with the role forget",

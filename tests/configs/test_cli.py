@@ -92,6 +92,9 @@ def test_nothing_given_is_the_default_experiment():
         ("--env.detector happy_density(max_density=0.1)", {"env.detector": "happy_density(max_density=0.1)"}),
         ("--model SimpleStories/SimpleStories-1.25M", {"model": "SimpleStories/SimpleStories-1.25M"}),
         ("--output_dir a/b", {"output_dir": Path("a/b")}),
+        ("--name try-2 --tags a,b", {"name": "try-2", "tags": ("a", "b")}),
+        ("--tags a --tags b,c", {"tags": ("b", "c")}),
+        ("--tags a --tags=", {}),
     ],
 )
 def test_command_line(words: str, expected: dict):
@@ -154,6 +157,8 @@ max_steps: 5
 lr: 3e-4
 beta: 1.0e-3
 log_all_samples: true
+tags: [pilot, "two words"]
+notes: "what: for"
 overwrite: false
 output_dir: here/and/there
 env: {prompt-length: 4, detector: "happy_at_least(threshold=2)"}
@@ -169,6 +174,8 @@ FROM_FILE = {
     "lr": 3e-4,
     "beta": 1e-3,
     "log_all_samples": True,
+    "tags": ("pilot", "two words"),
+    "notes": "what: for",
     "output_dir": Path("here/and/there"),
     "env.prompt_length": 4,
     "env.detector": "happy_at_least(threshold=2)",
@@ -195,6 +202,7 @@ def test_yaml_sets_any_part(file):
         ("--routing.no-enabled", {"routing.enabled": False}),
         ("--env.prompt_length 5", {"env.prompt_length": 5}),
         ("--seed 7", {"seed": 7}),
+        ("--tags other", {"tags": ("other",)}),
     ],
 )
 def test_the_command_line_wins(file, words: str, expected: dict):
@@ -293,6 +301,9 @@ MISTAKES = [
     ("adapter: {kind: [lora]}", "--adapter.kind [lora]: must be one value, not a list"),
     ("model: {name: nursery}", "--model {name: nursery}: must be one value, not a mapping"),
     ("lr: {}", "--lr {}: must be one value, not a mapping"),
+    ("tags: [[a]]", "--tags [['a']]: must be a text, or a list of texts"),
+    ("tags: {a: b}", "--tags {'a': 'b'}: must be a text, or a list of texts"),
+    ("tags: [a, '']", "--tags : must be a list of texts of at most 64 characters, without commas"),
     ("max_steps: many", "--max_steps many: must be a whole number"),
     ("max_steps: 1.5", "--max_steps 1.5: must be a whole number"),
     ("lr: high", "--lr high: must be a number"),
@@ -327,6 +338,7 @@ def test_texts_arrive_as_they_are_written(file, model: str):
         Experiment(lr=1.5e-7, beta=0.1 + 0.2, seed=2**70, output_dir=Path("/a b/c")),
         Experiment(reward={"components": [{"name": "x", "scale": 1e-5}], "cap": 1}, routing=RoutingSettings(enabled=True)),
         Experiment(adapter=AdapterSettings(kind="lora", preset="r1h"), sampling=SamplingSettings(max_completion_length=3)),
+        Experiment(name="pilot", tags=("a b", "--c"), notes="two\nlines"),
         Experiment(overwrite=True, log_all_samples=True, model="no", dataset="12"),
         Experiment(env=EnvironmentSettings(detector="f(words=['a: b', \"c\"])")),
     ],
@@ -478,7 +490,7 @@ def test_help_explains_every_option_and_tells_its_default(capsys: pytest.Capture
     assert set(entries) == {*defaults, "plugin", "config", "resume", "help"}
     assert f"{texts['plugins']} (repeatable)" in entries["plugin"]
     for name, default in defaults.items():
-        shown = repr(default) if default == "" else default
+        shown = "''" if default in ("", ()) else default
         assert f"{texts[name]} (default: {shown})" in entries[name]
     assert "the command line wins" in entries["config"]
 

@@ -70,7 +70,7 @@ def another(value: Any) -> Any:
 
 # The hash
 
-UNSEEN = {"require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+UNSEEN = {"name", "tags", "notes", "require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 
 
 @pytest.mark.parametrize("base", [Experiment(), Experiment(routing=ROUTED, beta=0.1), Experiment(reward={"name": "x"})])
@@ -299,6 +299,14 @@ def test_names_are_file_names_of_bounded_length(asked: Experiment, text: str):
         name = run_name(resolved(experiment), DETECTOR)
         assert len(name) <= LONGEST_NAME == 180
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+_-")
+
+
+def test_a_name_that_is_given_stands_before_the_generated_one():
+    assert name_of(name="pilot-2", lr=1e-3) == f"pilot-2_{name_of(lr=1e-3)}"
+    assert name_of(tags=("a", "b"), notes="for a reason") == name_of()
+    long = name_of(name="x" * 100, reward="y" * 100)
+    assert long.startswith(f"{'x' * 100}_yyy")
+    assert len(long) == LONGEST_NAME
 
 
 def test_a_long_name_keeps_its_beginning_and_ends_with_the_hash():

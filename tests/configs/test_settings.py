@@ -8,8 +8,18 @@ import pytest
 from pydantic import Field
 
 from configs.errors import UserError
-from configs.experiment import AdapterSettings, Experiment, GRPOSettings, LabelSettings, RoutingSettings, SamplingSettings
+from configs.experiment import (
+    PART_OF_NAME,
+    AdapterSettings,
+    Experiment,
+    GRPOSettings,
+    LabelSettings,
+    RoutingSettings,
+    SamplingSettings,
+)
 from configs.settings import settings
+
+TAGS = "must be a list of texts of at most 64 characters, without commas"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +39,12 @@ from configs.settings import settings
         (lambda: Experiment(reward=3), "--reward 3: must be a text or must be a mapping, or in Python a function"),  # type: ignore[arg-type]
         (lambda: Experiment(model=None), "--model None: must be a text"),  # type: ignore[arg-type]
         (lambda: Experiment(output_dir="here"), "--output_dir here: must be a path"),  # type: ignore[arg-type]
+        (lambda: Experiment(name="a/b"), f"--name a/b: {PART_OF_NAME}"),
+        (lambda: Experiment(name=".hidden"), f"--name .hidden: {PART_OF_NAME}"),
+        (lambda: Experiment(name="x" * 101), f"--name {'x' * 101}: {PART_OF_NAME}"),
+        (lambda: Experiment(tags="one"), f"--tags one: {TAGS}"),  # type: ignore[arg-type]
+        (lambda: Experiment(tags=("a,b",)), f"--tags a,b: {TAGS}"),
+        (lambda: Experiment(tags=("x" * 65,)), f"--tags {'x' * 65}: {TAGS}"),
         (lambda: Experiment(grpo=SamplingSettings()), f"--grpo {SamplingSettings()!r}: must be GRPOSettings"),  # type: ignore[arg-type]
         (lambda: GRPOSettings(loss_type=None), "--grpo.loss_type None: accepted are grpo, dr_grpo, dapo"),  # type: ignore[arg-type]
         (lambda: LabelSettings(fraction=1.5), "--labels.fraction 1.5: must be between 0 and 1"),
@@ -43,7 +59,17 @@ def test_a_value_that_a_field_does_not_admit_is_refused_as_it_is_made(make: Any,
 
 @pytest.mark.parametrize(
     "values",
-    [{"lr": 1}, {"lr": None}, {"reward": {"name": "happy_count"}}, {"output_dir": Path("x")}, {"lora_rank": 3}, {"beta": 0}],
+    [
+        {"name": "x" * 100},
+        {"name": ""},
+        {"tags": ("a b", "x" * 64)},
+        {"lr": 1},
+        {"lr": None},
+        {"reward": {"name": "happy_count"}},
+        {"output_dir": Path("x")},
+        {"lora_rank": 3},
+        {"beta": 0},
+    ],
 )
 def test_what_an_annotation_admits_passes(values: dict[str, Any]):
     assert vars(Experiment(**values)).items() >= values.items()

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "configs" / "sweeps"
 
 
 def planned_runs(name: str) -> list[PlannedRun]:
-    return [*make_plan(load_sweep(FOLDER / f"{name}.py"), partial(prepare, cuda_available=False), folder_of, name).runs]
+    return [*make_plan(load_sweep(FOLDER / f"{name}.py"), partial(prepare, cuda_available=False), folder_of).runs]
 
 
 def first_hash(run: PlannedRun) -> str:

@@ -244,7 +244,7 @@ def test_a_file_under_another_s_name_stops_the_run(tiny: MakeExperiment):
 
 def test_a_sweep_s_folder_with_them_is_read_as_without(tiny: MakeExperiment):
     """Whoever looks into every folder of it finds the runs alone."""
-    plan = make_plan(checked(Sweep(tiny(**ROUTED), {"seed": [1, 2]})), prepare, folder_of, "mine")
+    plan = make_plan(checked(Sweep(tiny(**ROUTED, name="mine"), {"seed": [1, 2]})), prepare, folder_of)
     write_plan(plan)
     first, second = plan.runs
     folder = train(tiny(**ROUTED, seed=1, output_dir=plan.folder), quiet=True).folder

@@ -341,6 +341,8 @@ def test_from_the_command_line_mistakes_are_one_line(
         == f"--resume {folder}: is a run with other settings: lr 0.02, not 0.0001"
     )
     assert refused("--resume", str(tmp_path)).startswith(f"--resume {tmp_path}: is not a run's folder: it has no config")
+    said = refused("--resume", str(folder), "--name", "other")
+    assert said == f"--name other: has no effect: {folder} has its name already"
     assert refused("--resume", str(folder), "b") == f"--resume: {folder} b: takes one run folder or none"
     words = tiny_words(f"--output_dir={tmp_path / 'cut'}", "--routing.enabled", "--resume", "--lr=0.02", "--max_steps=6")
     said = refused(*words)

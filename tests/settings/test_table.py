@@ -99,7 +99,7 @@ SETTINGS: dict[str, Check] = {
     "eval.seed": by_hand.evaluation_seed,
 }
 # Where a run is computed, kept and shown.
-ELSEWHERE = {"device", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+ELSEWHERE = {"device", "name", "tags", "notes", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 
 
 @pytest.mark.parametrize("names", SETTINGS)

@@ -37,9 +37,9 @@ def samples_of(folder: Path) -> list[str]:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    base = Experiment(output_dir=tmp_path, max_steps=5, routing=RoutingSettings(enabled=True))
+    base = Experiment(name="mine", output_dir=tmp_path, max_steps=5, routing=RoutingSettings(enabled=True))
     sweep = Sweep(base, {"beta": [0.01, 0.02]}, seeds=[1, 2], baselines=["unrouted"])
-    made = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "mine")
+    made = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of)
     write_plan(made)
     return made
 
@@ -177,7 +177,7 @@ def test_files_and_table(finished: Plan):
 def test_a_shared_control_stands_below_each_of_its_routed_configurations(tmp_path: Path):
     base = Experiment(output_dir=tmp_path, routing=RoutingSettings(enabled=True))
     sweep = Sweep(base, {"routing.mode": ["classic", "exclusive"]}, baselines=["unrouted", "lora"])
-    shared = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "shared")
+    shared = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of)
     write_plan(shared)
     summary = summary_of(shared.folder)
     assert [entry["configuration"] for entry in summary["configurations"]] == [
@@ -205,7 +205,7 @@ def test_samples_are_few_and_of_every_mode(finished: Plan):
 
 def test_samples_of_many_configurations_are_not_all_shown(tmp_path: Path):
     sweep = Sweep(Experiment(output_dir=tmp_path), {"beta": [0.01 * i for i in range(20)]})
-    plan = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of, "many")
+    plan = make_plan(checked(sweep), partial(prepare, cuda_available=False), folder_of)
     write_plan(plan)
     assert samples_of(plan.folder) == ["… and 8 more configurations"]
 
