@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer
@@ -16,6 +17,7 @@ from envs.chat import without_long_prompts
 from envs.plugins import environments_of
 from envs.types import BoundReward, Environment, Predicate, Prompt
 from grpo.adamw import AdamW
+from grpo.kept_prompts import kept_environment
 from grpo.prompting import Prompting, prompting_of, with_bos
 from grpo.randomness import generator, torch_generator
 from models.decoder import LanguageModel
@@ -113,8 +115,9 @@ def build_environment(config: ResolvedExperiment, learner: Learner) -> Environme
     limit, context = config.sampling.max_completion_length, learner.policy.config.max_position_embeddings
     texts = load_texts(config.dataset, config.text_column)
     try:
-        environment = entry.build(lambda use: texts(splits[use]), learner.prompting.encode, tokenizer.decode,
-                                  unknown_id(tokenizer), config.env)  # fmt: skip
+        build = partial(entry.build, lambda use: texts(splits[use]), learner.prompting.encode, tokenizer.decode,
+                        unknown_id(tokenizer), config.env)  # fmt: skip
+        environment = kept_environment(config, tokenizer, build)
         if entry.in_chat:
             environment = without_long_prompts(environment, context - limit)
     except ValueError as error:

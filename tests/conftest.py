@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from configs.experiment import Experiment
+from grpo import kept_prompts
 from models.llama import Llama
 from models.nursery import generator
 from models.saving import save_pretrained
@@ -76,13 +77,22 @@ def first_stories() -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def few_stories(monkeypatch: pytest.MonkeyPatch, first_stories: dict[str, list[str]]) -> None:
-    """The nursery dataset ends after its first stories, so that they are told only once a session."""
+def few_stories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nursery dataset ends after its first stories."""
+    end_early(monkeypatch)
 
-    def stories(split: str) -> Iterator[str]:
-        return iter(first_stories[split])
 
-    monkeypatch.setattr(generator, "stories", stories)
+def end_early(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(generator, "TRAIN_STORIES", STORIES["train"])
+    patch.setattr(generator, "TEST_STORIES", STORIES["test"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is kept in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_prompts, "FOLDER", tmp_path_factory.mktemp("cache") / "prompts")
+        yield
 
 
 @pytest.fixture
@@ -96,13 +106,13 @@ def tiny(model_folder: Path, few_stories: None, tmp_path: Path) -> MakeExperimen
 
 
 @pytest.fixture(scope="session")
-def trained_once(model_folder: Path, first_stories: dict[str, list[str]]) -> Callable[..., RunRecord]:
+def trained_once(model_folder: Path) -> Callable[..., RunRecord]:
     """`trained_once(output_dir, **settings)`: such a run's record, for fixtures that live longer than a test."""
 
     def run(output_dir: Path, **settings: Any) -> RunRecord:
         experiment = with_settings(Experiment(model=str(model_folder), output_dir=output_dir), TINY | settings)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(generator, "stories", lambda split: iter(first_stories[split]))
+            end_early(patch)
             return train(experiment, quiet=True)
 
     return run
