@@ -15,7 +15,7 @@ from configs.errors import UserError
 from configs.login import check_login
 from configs.resolve import flatten
 from configs.settings import AtLeastOne, NotNegativeInt, settings
-from configs.sweep import Sweep, load_sweep
+from configs.sweep import Sweep, load_sweep, with_sample
 from configs.sweep_words import sweep_from_words
 from envs.prepare import folder_of, prepare
 from records.reader import read_sweep
@@ -34,6 +34,7 @@ Examples:
   uv run sweep.py --reward happy_binary --grid seed=42,123,7 beta=0.01,0.02 --fixed max_steps=300
   uv run sweep.py --reward sentence_length_5_with_happy --routing.enabled --baselines --grid seed=42,123 labels.fraction=0.2,1.0
   uv run sweep.py --grid "reward=happy_count(cap=5),happy_binary" --dry_run
+  uv run sweep.py --routing.enabled --grid seed=1..5 lr=1e-4,3e-4,1e-3 labels.fraction=0.2,0.5,1 --sample 20
   uv run sweep.py configs/sweeps/routing_ablation.py
 
 The same command again goes on where it was interrupted."""
@@ -66,12 +67,18 @@ class SweepOptions(ExperimentOptions):
     """Of the Ray cluster."""
     retries: NotNegativeInt = 1
     """How often a run that failed is tried again."""
+    sample: AtLeastOne | None = None
+    """Of the grid's points only so many, drawn at random; by default all of them."""
+    sample_seed: NotNegativeInt | None = None
+    """Of that draw; by default 0."""
     dry_run: bool = False
     """Only list the runs and estimate their time."""
 
 
 def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
     """What a command line asks for. Raises UserError."""
+    if "--resume" in words:
+        raise UserError("--resume: not in a sweep; the same command again goes on where it was interrupted")
     options, named = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py")  # on the command line and in YAML
     file = Sweep()
     if options.file is not None:
@@ -80,7 +87,8 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
     own_options = options_named(words) & flatten(file.base).keys()
     planned = sweep_from_words(file, str(options.file), options.experiment, options.grid, options.fixed, own_options)
     baselines = tuple(BASELINES) if options.baselines else planned.baselines
-    return options, replace(planned, baselines=baselines, named=planned.named | named)
+    planned = replace(planned, baselines=baselines, named=planned.named | named)
+    return options, with_sample(planned, options.sample, options.sample_seed)
 
 
 def sweep(words: Sequence[str]) -> int:

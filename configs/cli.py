@@ -124,10 +124,16 @@ def parse_value(name: str, value: Any) -> Any:
 
 
 def split_at_commas(text: str) -> list[str]:
-    """The parts between commas that stand outside parentheses, brackets and braces; none of an empty text."""
-    parts, depth = [""], 0
+    """The parts between commas that stand outside parentheses, brackets, braces and quotes; none of an empty text."""
+    parts, depth, quote, before = [""], 0, "", ""
     for character in text:
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
+        if quote:
+            quote = "" if character == quote else quote
+        elif depth and character in "'\"" and before in "([{,:=":  # not the apostrophe of a word
+            quote = character
+        else:
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
+        before = before if character.isspace() else character
         if character == "," and depth == 0:
             parts.append("")
         else:

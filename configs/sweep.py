@@ -26,6 +26,8 @@ class Sweep:
     seeds: Sequence[int] = ()  # short for the axis "seed"
     baselines: Sequence[str] = ()  # names in BASELINES
     keep: Callable[[Experiment], bool] | None = None  # of a combination as asked for, before defaults are filled in
+    sample: int | None = None  # so many of the combinations, drawn at random, all as likely
+    sample_seed: int | None = None  # of that draw; 0 unless said
     named: frozenset[str] = frozenset()  # settings that somebody wrote: refused where they have no effect, at any value
 
 
@@ -39,8 +41,28 @@ def checked(sweep: Sweep) -> Sweep:
         raise UserError("seeds: seed is in the grid, too")
     for name in [name for name in sweep.baselines if name not in BASELINES]:
         raise UserError(f"baselines: {name}: accepted are {', '.join(BASELINES)}")
+    check_sample(sweep)
     axes = {**sweep.grid} | ({"seed": sweep.seeds} if sweep.seeds else {})
     return replace(sweep, grid={name: parsed_axis("grid", name, values) for name, values in axes.items()}, seeds=())
+
+
+def with_sample(sweep: Sweep, sample: int | None, seed: int | None) -> Sweep:
+    """What the command line says of it, which wins over the file. Raises UserError."""
+    sampled = replace(
+        sweep,
+        sample=sweep.sample if sample is None else sample,
+        sample_seed=sweep.sample_seed if seed is None else seed,
+    )
+    check_sample(sampled)
+    return sampled
+
+
+def check_sample(sweep: Sweep) -> None:
+    for name, value, least in (("sample", sweep.sample, 1), ("sample_seed", sweep.sample_seed, 0)):
+        if value is not None and (type(value) is not int or value < least):
+            raise UserError(f"--{name} {value}: must be {'at least 1' if least else '0 or more'}")
+    if sweep.sample_seed is not None and sweep.sample is None:
+        raise UserError(f"--sample_seed {sweep.sample_seed}: has no effect without --sample")
 
 
 def parsed_axis(source: str, name: str, values: Sequence[Any]) -> tuple[Any, ...]:

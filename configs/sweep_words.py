@@ -1,17 +1,20 @@
 """A sweep as a command line asks for it: `--grid NAME=VALUE,VALUE` and `--fixed NAME=VALUE` over a base experiment."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from configs.cli import split_at_commas
+from configs.cli import parse_value, split_at_commas
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolve import flatten, with_setting
 from configs.sweep import Sweep, parsed_axis, parsed_value
 
 Words = Sequence[Sequence[str]]
+RANGE = re.compile(r"([+-]?\d+)\.\.([+-]?\d+)(?:\.\.(\d+))?")
+LONGEST_RANGE = 1_000  # values: more are a slip of the keyboard
 
 
 def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixed: Words, named: Collection[str]) -> Sweep:
@@ -20,7 +23,7 @@ def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixe
     `named` are the settings that have an option of their own among the words. Raises UserError.
     """
     ranges = name_value_pairs("--grid", grid, "VALUE,VALUE")
-    axes = {key: parsed_axis("--grid", key, split_at_commas(text)) for key, text in ranges.items()}
+    axes = {key: parsed_axis("--grid", key, values_of(key, text)) for key, text in ranges.items()}
     pairs = name_value_pairs("--fixed", fixed, "VALUE")
     values = {key: parsed_value("--fixed", key, text) for key, text in pairs.items()}
     for key in [key for key in axes if key in file.grid]:
@@ -33,6 +36,37 @@ def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixe
     if base.wandb.group:
         raise UserError(f"--wandb.group {base.wandb.group}: a sweep's runs have its name as their group; see --name")
     return replace(file, base=base, grid={**file.grid} | axes, named=frozenset({*named, *axes, *values}))
+
+
+def values_of(name: str, text: str) -> list[Any]:
+    """The values between the commas of an axis, ranges spelt out. Raises UserError."""
+    parts = split_at_commas(text)
+    if not any(".." in part for part in parts) or not (kind := kind_of_number(name)):
+        return parts
+    return [*chain.from_iterable(range_of(f"--grid {name}={part}", part, kind) if ".." in part else [part] for part in parts)]
+
+
+def kind_of_number(name: str) -> type | None:
+    """int or float; None for settings that are no numbers, whose values may hold dots: `../model`."""
+    try:
+        kind = type(parse_value(name, "1"))
+    except UserError:  # said when the values are read
+        return None
+    return kind if kind in (int, float) else None
+
+
+def range_of(word: str, text: str, kind: type) -> range:
+    """`1..5` with both ends, `0..100..20` in steps. Raises UserError."""
+    match = RANGE.fullmatch(text)
+    if kind is float:
+        raise UserError(f"{word}: a range is of whole numbers; list the values")
+    first, last, step = (int(match[1]), int(match[2]), int(match[3] or 1)) if match else (0, -1, 0)
+    if last < first or step < 1:
+        raise UserError(f"{word}: a range is FIRST..LAST or FIRST..LAST..STEP, of whole numbers, the first the lowest")
+    values = range(first, last + 1, step)
+    if len(values) > LONGEST_RANGE:
+        raise UserError(f"{word}: {len(values):,} values; a range has at most {LONGEST_RANGE:,}")
+    return values
 
 
 def name_value_pairs(option: str, groups: Words, form: str) -> dict[str, str]:

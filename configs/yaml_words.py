@@ -11,6 +11,7 @@ from configs.experiment import Experiment
 from configs.resolve import flatten, require
 from configs.spelling import todays_record
 
+GRID = "grid."  # of a sweep's YAML file: `grid: {seed: 1..5, reward: [happy_binary, {name: happy_count, params: {cap: 5}}]}`
 PLUGINS = "plugins"  # `--plugin FILE`, as often as wanted
 TAGS = "tags"  # `--tags TAG,TAG`
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
@@ -56,7 +57,7 @@ def is_record(leaves: dict[str, Any]) -> bool:
 def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and value and name.replace("-", "_") not in SETTINGS:
+        if isinstance(value, dict) and value and name.removeprefix(GRID).replace("-", "_") not in SETTINGS:
             yield from _leaves(value, f"{name}.")
         else:
             yield name, value
@@ -64,6 +65,9 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def setting_words(name: str, value: Any) -> list[str]:
     """As `setting_word`; of plugins, of which there may be several, a word each, of tags one for all."""
+    if name.startswith(GRID):
+        values = value if isinstance(value, list) else [value]
+        return [f"--grid={name.removeprefix(GRID)}={','.join(map(yaml_text, values))}"]
     if name not in (PLUGINS, TAGS):
         return [setting_word(name, value)]
     texts = [value] if isinstance(value, str) else value
@@ -75,15 +79,19 @@ def setting_words(name: str, value: Any) -> list[str]:
     return [f"--plugin={path}" for path in texts]
 
 
+def yaml_text(value: Any) -> str:
+    """On one line."""
+    if isinstance(value, dict | list):
+        return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
+    return str(value)
+
+
 def setting_word(name: str, value: Any) -> str:
     """One setting as a command-line word. Names that are no settings are left to the parser to refuse."""
     known = name.replace("-", "_")
     if known in ("config", "resume", "help"):
         raise UserError(f"--{name}: has no place in a file of settings")
-    if isinstance(value, dict | list):
-        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
-    else:
-        text = str(value)
+    text = yaml_text(value)
     if known not in SETTINGS:
         return f"--{name}={text}"
     if isinstance(SETTINGS[known], bool):

@@ -61,6 +61,7 @@ class SweepFiles:
     axes: tuple[str, ...]
     runs: tuple[RunFiles, ...]
     failures: tuple[Row, ...]
+    sample: Row | None = None  # of the grid: so many `points` `of` so many, drawn with a `seed`; None: the whole grid
 
 
 def is_run(folder: Path) -> bool:
@@ -217,7 +218,7 @@ def read_sweep(
     if not is_sweep(folder):
         raise UserError(f"{folder}: no sweep's folder: {file} cannot be read")
     plan = read_object(file)
-    check_kinds(str(file), plan, {"name": TEXT, "axes": (list,), "runs": (list,)})
+    check_kinds(str(file), plan, {"name": TEXT, "axes": (list,), "runs": (list,), "sample": (dict, NoneType)})
     for i, planned in enumerate(plan["runs"]):
         check_kinds(f"{file}: runs[{i}]", planned, PLANNED)
 
@@ -234,7 +235,9 @@ def read_sweep(
         return run
 
     runs = tuple(read(planned) for planned in track(tuple(plan["runs"])))
-    return SweepFiles(plan["name"], tuple(plan["axes"]), runs, tuple(read_rows(folder, files.FAILURES, running=True)))
+    failures, sample = tuple(read_rows(folder, files.FAILURES, running=True)), plan.get("sample")
+    check_kinds(f"{file}: sample", sample or {}, {} if sample is None else dict.fromkeys(("points", "of", "seed"), (int,)))
+    return SweepFiles(plan["name"], tuple(plan["axes"]), runs, failures, sample)
 
 
 def by_configuration(runs: Iterable[RunFiles]) -> dict[str, list[RunFiles]]:

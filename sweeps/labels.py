@@ -56,11 +56,32 @@ def configuration_labels(drafts: list[Draft], axes: Sequence[str]) -> list[str]:
     for kind, group in kinds.items():
         values = {identity: label_values(draft, [*group.values()], drafts, axes) for identity, draft in group.items()}
         if not are_distinct(values):
+            values = {identity: value | rewards_in_full(group[identity]) for identity, value in values.items()}
+        if not are_distinct(values):
             values = {identity: values[identity] | others for identity, others in differences(group).items()}
         if not are_distinct(values):  # rewards of the same name
             values = {identity: value | {"config": identity} for identity, value in values.items()}
         labels |= {identity: " ".join(filter(None, [kind, spelled(value)])) for identity, value in values.items()}
     return [labels[identity] for identity in hashes]
+
+
+def rewards_in_full(draft: Draft) -> dict[str, str]:
+    """The reward with the parameters and scales of its components: several may have one name."""
+    reward = draft.values.get("reward")
+    if not isinstance(reward, dict) or "name" in reward:
+        return {}
+    return {"reward": "+".join(map(component_text, reward["components"])) + in_parentheses(reward, ("cap",))}
+
+
+def component_text(component: dict[str, Any]) -> str:
+    """0.5*happy_count(cap=5)."""
+    scale = component.get("scale", 1)
+    return ("" if scale == 1 else f"{scale:g}*") + component["name"] + in_parentheses(component.get("params") or {})
+
+
+def in_parentheses(values: dict[str, Any], names: Sequence[str] = ()) -> str:
+    parts = [f"{name}={setting_text(value)}" for name, value in values.items() if name in (names or values)]
+    return f"({','.join(parts)})" if parts else ""
 
 
 def are_distinct(values: dict[str, dict[str, Any]]) -> bool:

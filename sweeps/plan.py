@@ -1,8 +1,10 @@
 """A sweep's plan: its runs, each a validated experiment, with the controls of routed ones."""
 
 import hashlib
-import itertools
-from collections.abc import Callable, Sequence
+import math
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -35,11 +37,21 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Points of the grid that were drawn at random."""
+
+    points: int
+    of: int  # what the grid has, without those that `keep` leaves out
+    seed: int
+
+
+@dataclass(frozen=True)
 class Plan:
     name: str
     folder: Path
     axes: tuple[str, ...]  # dotted names of what varies
     runs: tuple[PlannedRun, ...]
+    sample: Sample | None = None  # None: the whole grid
 
 
 Prepare = Callable[[Experiment], ResolvedExperiment]
@@ -56,7 +68,8 @@ def make_plan(sweep: Sweep, prepare: Prepare, folder_of: Callable[[ResolvedExper
         refuse_inert(unresolved, sweep.named)
         return prepare(unresolved)
 
-    drafts = [make_draft(unresolved, values, prepare_named) for unresolved, values in combinations(sweep)]
+    asked, sample = combinations(sweep)
+    drafts = [make_draft(unresolved, values, prepare_named) for unresolved, values in asked]
     refuse_twins(drafts, [draft.hash for draft in drafts], "are the same run")
     drafts += controls(sweep, drafts, prepare)
     name = sweep.base.name or default_name(sweep, drafts)
@@ -72,23 +85,63 @@ def make_plan(sweep: Sweep, prepare: Prepare, folder_of: Callable[[ResolvedExper
         PlannedRun(names[d.hash], d.hash, d.resolved, d.kind, label, d.values, tuple(names[routed] for routed in d.routed))
         for d, label in zip(drafts, labels, strict=True)
     ]
-    return Plan(name, folder, tuple(sweep.grid), tuple(runs))
+    return Plan(name, folder, tuple(sweep.grid), tuple(runs), sample)
 
 
 # Grid and controls
 
 
-def combinations(sweep: Sweep) -> list[tuple[Experiment, dict[str, Any]]]:
-    """Every combination that the sweep keeps, as asked for, with its values of the axes."""
-    kept = []
-    for chosen in itertools.product(*sweep.grid.values()):
-        values = dict(zip(sweep.grid, chosen, strict=True))
-        unresolved = reduce(lambda settings, setting: with_setting(settings, *setting), values.items(), sweep.base)
-        if sweep.keep is None or is_kept(sweep.keep, unresolved, values):
-            kept.append((unresolved, values))
-    if not kept:
+def combinations(sweep: Sweep) -> tuple[list[tuple[Experiment, dict[str, Any]]], Sample | None]:
+    """Every combination that the sweep keeps, or those of its sample, as asked for, with its values of the axes."""
+    points: Sequence[dict[str, Any]] = Points(sweep.grid)
+    keep = sweep.keep
+    if keep is not None:
+        points = [values for values in points if is_kept(keep, at_point(sweep, values), values)]
+    if not points:
         raise UserError("keep: leaves none of the combinations")
-    return kept
+    sample = None
+    if sweep.sample is not None:
+        if sweep.sample >= len(points):
+            raise UserError(f"--sample {sweep.sample}: has no effect: the grid has {len(points)} points")
+        sample = Sample(sweep.sample, len(points), sweep.sample_seed or 0)
+        points = [points[i] for i in sorted(drawn(sample))]
+    return [(at_point(sweep, values), values) for values in points], sample
+
+
+class Points(Sequence[dict[str, Any]]):
+    """The grid's combinations in order, the last axis fastest; none is made before it is asked for."""
+
+    def __init__(self, grid: Mapping[str, Sequence[Any]]):
+        self.grid = grid
+
+    def __len__(self) -> int:
+        return math.prod(map(len, self.grid.values()))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]  # no slices
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        values = {}
+        for name in reversed(self.grid):
+            index, place = divmod(index, len(self.grid[name]))
+            values[name] = self.grid[name][place]
+        return {name: values[name] for name in self.grid}
+
+
+def at_point(sweep: Sweep, values: Mapping[str, Any]) -> Experiment:
+    return reduce(lambda settings, setting: with_setting(settings, *setting), values.items(), sweep.base)
+
+
+def drawn(sample: Sample) -> list[int]:
+    """Distinct numbers of points, the start of a shuffle: a larger sample of the same seed holds a smaller one.
+
+    Made of `random()` alone, whose numbers Python promises to be the same in every version.
+    """
+    uniform, moved, chosen = random.Random(sample.seed).random, dict[int, int](), []
+    for i in range(sample.points):
+        j = i + int(uniform() * (sample.of - i))
+        chosen.append(moved.get(j, j))
+        moved[j] = moved.get(i, i)
+    return chosen
 
 
 def is_kept(keep: Callable[[Experiment], bool], unresolved: Experiment, values: dict[str, Any]) -> bool:

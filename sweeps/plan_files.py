@@ -1,11 +1,12 @@
 """A sweep's folder. `sweep.json` tells what belongs together.
 
 OUTPUT/SWEEP/
-sweep.json          name, axes, one entry a run (below)      RUN/          the runs' own folders
+sweep.json          name, axes, sample, one entry a run      RUN/          the runs' own folders
 configs/RUN.yaml    a run's resolved settings                logs/RUN.log  what a run's process printed, all attempts
 failures.jsonl      one row a failed attempt                 summary.csv, summary.json, report.html
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         }
         for run in plan.runs
     ]
-    return {"name": plan.name, "axes": list(plan.axes), "runs": runs}
+    sample = None if plan.sample is None else asdict(plan.sample)
+    return {"name": plan.name, "axes": list(plan.axes), "sample": sample, "runs": runs}
 
 
 def make_folder(plan: Plan) -> None:

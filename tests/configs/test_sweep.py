@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from configs.baselines import BASELINES
 from configs.cli import parse_value, split_at_commas
@@ -25,6 +26,9 @@ ROUTED = Experiment(
     routing=RoutingSettings(enabled=True, mode="exclusive", retain_rollouts=4),
     adapter=AdapterSettings(retain_rank=2, forget_rank=6, alpha=12.0, stride=2),
 )
+
+
+RANGE = "a range is FIRST..LAST or FIRST..LAST..STEP, of whole numbers, the first the lowest"
 
 
 def read(*words: str) -> tuple[SweepOptions, Sweep]:
@@ -77,6 +81,12 @@ def test_the_grid_and_what_is_fixed():
             "reward={name: happy_count, params: {cap: 5}},happy_exp",
             {"reward": ({"name": "happy_count", "params": {"cap": 5}}, "happy_exp")},
         ),
+        ("seed=1..5", {"seed": (1, 2, 3, 4, 5)}),
+        ("seed=0..100..25,7", {"seed": (0, 25, 50, 75, 100, 7)}),
+        ("seed=0..9..4", {"seed": (0, 4, 8)}),
+        ("eval.seed=1..2,run", {"eval.seed": (1, 2, "run")}),
+        ("lora_rank=2..3,None", {"lora_rank": (2, 3, None)}),
+        ("model=../a,1..2", {"model": ("../a", "1..2")}),
         ("env.detector=f(words=['a','b'],n=1),g", {"env.detector": ("f(words=['a','b'],n=1)", "g")}),
     ],
 )
@@ -99,6 +109,33 @@ def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
     file.write_text("beta: 0.5\nseed: 3\nlr: 1.0\nmax_steps: 8\n")
     sweep = read("--config", str(file), "--grid", "seed=1,2", "--fixed", "lr=2", "--max_steps", "9")[1]
     assert differing(sweep.base) == {"beta": 0.5, "seed": 3, "lr": 2.0, "max_steps": 9}
+
+
+def test_a_yaml_file_may_hold_the_grid_with_whole_rewards(tmp_path: Path):
+    file = tmp_path / "grid.yaml"
+    reward = {"components": [{"name": "happy_exp", "role": "retain"}, {"name": "happy_count", "params": {"cap": 5}}], "cap": 1.0}
+    grid = {"seed": "1..3", "lr": [None, 1e-3], "routing.enabled": [True, False], "reward": ["happy_count(cap=5)", reward]}
+    nested = {"seed": "1..3", "lr": [None, 1e-3], "routing": {"enabled": [True, False]}, "reward": grid["reward"]}
+    expected = {"seed": (1, 2, 3), "lr": (None, 1e-3), "routing.enabled": (True, False), "reward": ("happy_count(cap=5)", reward)}
+    for given in (grid, nested):
+        file.write_text(yaml.safe_dump({"max_steps": 9, "sample": 4, "grid": given}))
+        sweep = read("--config", str(file), "--grid", "beta=0,1")[1]
+        assert (sweep.grid, sweep.sample) == (expected | {"beta": (0.0, 1.0)}, 4)
+        assert differing(sweep.base) == {"max_steps": 9}
+        assert sweep.named == {*expected, "beta", "max_steps"}
+    file.write_text("grid: {seed: 1}")
+    assert read("--config", str(file))[1].grid == {"seed": (1,)}
+    assert refusal("--config", str(file), "--grid", "seed=2") == "--grid seed=2: seed stands there twice"
+    file.write_text("grid: {sed: [1, 2]}")
+    assert refusal("--config", str(file)) == "--grid sed=1: no such setting (did you mean seed?)"
+    file.write_text("grid: {seed: [1, 1..x]}")
+    assert refusal("--config", str(file)) == f"--grid seed=1..x: {RANGE}"
+
+
+def test_the_command_line_s_sample_wins_over_the_file_s(file):
+    path = str(file("mine = Sweep(seeds=range(1, 6), sample=2, sample_seed=3)"))
+    sampled = [read(path, *words)[1] for words in ((), ("--sample", "4"), ("--sample_seed", "0"))]
+    assert [(sweep.sample, sweep.sample_seed) for sweep in sampled] == [(2, 3), (4, 3), (2, 0)]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +173,18 @@ def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
         ("--jobs many", "--jobs many: must be a whole number"),
         ("--backend slurm", "--backend slurm: accepted are local, ray"),
         ("--gird seed=1", "--gird: no such option (did you mean --grid?); --help lists them"),
-        ("--resume", "--resume: no such option; --help lists them"),
+        ("--resume", "--resume: not in a sweep; the same command again goes on where it was interrupted"),
+        ("--grid lr=1..5", "--grid lr=1..5: a range is of whole numbers; list the values"),
+        ("--grid seed=5..1", f"--grid seed=5..1: {RANGE}"),
+        ("--grid seed=1..x", f"--grid seed=1..x: {RANGE}"),
+        ("--grid seed=1..9..0", f"--grid seed=1..9..0: {RANGE}"),
+        ("--grid seed=1..", f"--grid seed=1..: {RANGE}"),
+        ("--grid seed=0..1000", "--grid seed=0..1000: 1,001 values; a range has at most 1,000"),
+        ("--grid seed=1..3,2", "--grid seed: 2 stands there twice"),
+        ("--grid seed=-1..2", "in --grid: --seed -1: must be 0 or more"),
+        ("--grid bta=1..5", "--grid bta=1..5: no such setting (did you mean beta?)"),
+        ("--grid seed=1..5 --sample 0", "--sample 0: must be at least 1"),
+        ("--grid seed=1..5 --sample_seed 0", "--sample_seed 0: has no effect without --sample"),
         ("sweep.yaml", "sweep.yaml: a sweep is a Python file, FILE.py, or NAME=VALUE words after --grid and --fixed"),
         ("nowhere.py", "nowhere.py: no such file"),
     ],
@@ -170,6 +218,8 @@ def test_the_same_value_twice_is_no_contradiction():
         ("a(x=1,y=2),b(w=('c','d'),z=3),e", ["a(x=1,y=2)", "b(w=('c','d'),z=3)", "e"]),
         ("{a: [1,2], b: (3,4)},c", ["{a: [1,2], b: (3,4)}", "c"]),
         ("f(a=[(1,2),3]),[x,y]", ["f(a=[(1,2),3])", "[x,y]"]),
+        ("{words: ['a, b', \"c}\"]},d", ["{words: ['a, b', \"c}\"]}", "d"]),
+        ("{words: [don't, it's]},d", ["{words: [don't, it's]}", "d"]),
     ],
 )
 def test_commas_inside_brackets_do_not_split(text: str, parts: list[str]):

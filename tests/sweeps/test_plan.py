@@ -18,7 +18,8 @@ from configs.experiment import AdapterSettings, Experiment, RoutingSettings
 from configs.naming import config_hash
 from configs.sweep import Sweep, checked
 from envs.prepare import folder_of, prepare
-from sweeps.plan import Plan, make_plan
+from records.reader import read_sweep
+from sweeps.plan import Plan, Sample, drawn, make_plan
 from sweeps.plan_files import plan_record, strangers, write_plan
 
 ROOT = Path(__file__).parents[2]
@@ -125,11 +126,94 @@ def test_labels_are_short_and_tell_configurations_apart(grid: dict, baselines: l
     assert [run.configuration for run in plan_of(Sweep(grid=grid, baselines=baselines)).runs] == labels
 
 
+def combination(*components: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"components": [{"role": "retain"} | component for component in components], **more}
+
+
 def test_rewards_of_the_same_name_have_different_labels():
-    rewards = [{"components": [{"name": "happy_exp", "role": "retain", "scale": scale}]} for scale in (1.0, 0.5)]
-    first, second = plan_of(Sweep(grid={"reward": rewards})).runs
-    assert first.configuration.startswith("full reward=happy_exp ")
-    assert first.configuration != second.configuration
+    counts = [{"name": "happy_count", "params": {"cap": cap}} for cap in (3, 5)]
+    rewards = [combination({"name": "happy_exp", "scale": 0.5}, count) for count in counts]
+    rewards += [combination(counts[0], cap=cap) for cap in (0.5, 1.0)] + ["happy_exp"]
+    assert [run.configuration for run in plan_of(Sweep(grid={"reward": rewards})).runs] == [
+        "full reward=0.5*happy_exp+happy_count(cap=3)",
+        "full reward=0.5*happy_exp+happy_count(cap=5)",
+        "full reward=happy_count(cap=3)(cap=0.5)",
+        "full reward=happy_count(cap=3)(cap=1)",
+        "full reward=happy_exp",
+    ]
+    named = [combination(count, name="counted") for count in counts]
+    first, second = (run.configuration for run in plan_of(Sweep(grid={"reward": named})).runs)
+    assert first.startswith("full reward=counted ") and first != second
+
+
+# A sample of the grid
+
+GRID = {"lr": [1e-4, 3e-4, 1e-3], "labels.fraction": [0.2, 0.5, 1.0], "seed": range(1, 5)}  # 36 points
+
+
+def points(plan: Plan) -> list[tuple]:
+    return [tuple(run.values.values()) for run in plan.runs if not run.baseline_of]
+
+
+def test_a_sample_is_of_distinct_points_in_the_grid_s_order():
+    whole, sampled = plan_of(Sweep(ROUTED, GRID)), plan_of(Sweep(ROUTED, GRID, sample=10))
+    assert sampled.sample == Sample(points=10, of=36, seed=0)
+    assert whole.sample is None and whole.axes == sampled.axes
+    assert len({*points(sampled)}) == 10
+    assert points(sampled) == [point for point in points(whole) if point in {*points(sampled)}]
+    assert {run.name for run in sampled.runs} < {run.name for run in whole.runs}
+
+
+def test_the_same_seed_draws_the_same_points_and_a_larger_sample_holds_them():
+    draws = [Sweep(ROUTED, GRID, sample=count, sample_seed=seed) for count, seed in ((10, 0), (10, 1), (11, 0))]
+    first, other, more = map(plan_of, draws)
+    assert plan_of(replace(draws[0], sample_seed=None)) == first
+    assert {*points(first)} < {*points(more)} and points(first) != points(other)
+    # By hand: uniforms 0.844, 0.758, 0.421 of random.Random(0); of 36, 35 and 34 left, moved as in a shuffle.
+    assert drawn(Sample(3, 36, 0)) == [int(0.844 * 36), 1 + int(0.758 * 35), 2 + int(0.421 * 34)] == [30, 27, 16]
+    assert sorted(drawn(Sample(36, 36, 5))) == [*range(36)]
+
+
+def test_all_points_are_as_likely():
+    draws = [drawn(Sample(2, 5, seed)) for seed in range(4000)]
+    counts = [sum(i in draw for draw in draws) for i in range(5)]
+    assert all(abs(count - 1600) < 4 * (4000 * 0.4 * 0.6) ** 0.5 for count in counts)  # four standard errors
+
+
+def test_a_sample_brings_its_controls_along_and_heeds_keep():
+    sweep = Sweep(ROUTED, GRID, baselines=["unrouted"], sample=6, keep=lambda experiment: experiment.seed < 3)
+    plan = plan_of(sweep)
+    assert plan.sample == Sample(6, 18, 0)
+    assert all(seed < 3 for _, _, seed in points(plan))
+    assert [name for run in plan.runs if run.kind == "unrouted" for name in run.baseline_of] == [
+        run.name for run in plan.runs[:6]
+    ]
+
+
+def test_points_of_a_huge_grid_are_not_all_made():
+    grid = {name: range(1, 300) for name in ("seed", "max_steps", "env.num_prompts", "env.num_eval_prompts")}
+    assert len(plan_of(Sweep(grid=grid, sample=3)).runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sample": 36}, "--sample 36: has no effect: the grid has 36 points"),
+        ({"sample": 0}, "--sample 0: must be at least 1"),
+        ({"sample": 2.0}, "--sample 2.0: must be at least 1"),
+        ({"sample": 2, "sample_seed": -1}, "--sample_seed -1: must be 0 or more"),
+        ({"sample_seed": 0}, "--sample_seed 0: has no effect without --sample"),
+    ],
+)
+def test_what_is_wrong_with_a_sample(settings: dict, message: str):
+    assert refusal(Sweep(ROUTED, GRID, **settings)) == message
+
+
+def test_a_sample_stands_in_the_plan(tmp_path: Path):
+    plan = plan_of(Sweep(replace(ROUTED, output_dir=tmp_path), GRID, sample=10, sample_seed=3), "mine")
+    write_plan(plan)
+    assert json.loads((plan.folder / "sweep.json").read_text())["sample"] == {"points": 10, "of": 36, "seed": 3}
+    assert read_sweep(plan.folder).sample == {"points": 10, "of": 36, "seed": 3}
 
 
 def test_keep_leaves_combinations_out():
@@ -243,6 +327,7 @@ def test_the_files_of_a_plan(tmp_path: Path):
     assert json.loads((plan.folder / "sweep.json").read_text()) == plan_record(plan) == {
         "name": "mine",
         "axes": ["reward", "seed"],
+        "sample": None,
         "runs": [
             {
                 "name": run.name,
