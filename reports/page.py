@@ -19,7 +19,8 @@ from reports.sections import Page
 
 HERE = Path(__file__).parent
 MARK = '<meta name="generator" content="small-rl report">'
-SCRIPTS = ("state", "samples")  # the page's own, of which the first has what the others use
+SCRIPTS = ("state", "samples", "tables")  # the page's own, of which the first has what the others use
+STYLES = ("page", "tables", "samples")
 CHART_OPTIONS = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 
 
@@ -49,7 +50,7 @@ def render(page: Page) -> str:
     templates.filters |= {"embedded": embedded, "breakable": breakable}
     datatables = Path(itables.options.dt_bundle)
     address = "data:text/javascript;base64," + b64encode(datatables.read_bytes()).decode()
-    style = datatables.with_suffix(".css").read_text() + (HERE / "page.css").read_text()
+    style = "".join(path.read_text() for path in (datatables.with_suffix(".css"), *(HERE / f"{name}.css" for name in STYLES)))
     scripts = {
         "vega": vega_bundle(),
         "datatables": address,
