@@ -9,7 +9,7 @@ from envs.call import Call, parse_call
 from envs.combination import Combination, Component, read_combination
 from envs.parameters import read_parameters
 from envs.registry import RegisteredFunction, Tables, detectors_of, lookup, reward_functions_of, rewards_of
-from envs.types import BoundComponent, BoundReward, Completion, Predicate
+from envs.types import BoundComponent, BoundReward, Completion, Marks, Predicate
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class BoundFunction:
 
     function: Callable[..., list[Any]]
     call: Call
+    marks: Marks | None = None  # with the same values
 
     def __call__(self, completions: list[Completion]) -> list[Any]:
         return self.function(completions, **self.call.params)
@@ -35,7 +36,9 @@ def bind_reward(spec: str | Mapping[str, Any] | Combination, environment: str, t
     combination = _called_combination(spec, environment, tables) if isinstance(spec, str) else read_combination(spec)
     components = tuple(_bind_component(component, environment, tables) for component in combination.components)
     hack = None if combination.hack is None else bind_detector(combination.hack, environment, tables)
-    return BoundReward(combination.name, components, combination.cap, hack, combination.detector or combination.hack)
+    functions = [*(component.function for component in components), hack]
+    marks = tuple(each.marks for each in functions if isinstance(each, BoundFunction) and each.marks)
+    return BoundReward(combination.name, components, combination.cap, hack, combination.detector or combination.hack, marks)
 
 
 def bind_detector(text: str, environment: str, tables: Tables | None = None) -> Predicate:
@@ -56,7 +59,7 @@ def bind_function(what: str, entry: RegisteredFunction, given: Mapping[str, Any]
             raise ValueError(refusal)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    return BoundFunction(entry.function, Call(entry.function.__name__, params))
+    return BoundFunction(entry.function, Call(entry.function.__name__, params), entry.marks and partial(entry.marks, **params))
 
 
 def _called_combination(text: str, environment: str, tables: Tables | None) -> Combination:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from envs.combination import Combination
 from envs.parameters import parameters_model
+from envs.types import Marks
 
 Item = TypeVar("Item")
 Function = TypeVar("Function", bound=Callable[..., list[Any]])
@@ -25,6 +26,7 @@ class RegisteredFunction:
     function: Callable[..., list[Any]]
     parameters: type[BaseModel]
     environments: tuple[str, ...]
+    marks: Marks | None = None  # tells where in a completion stands what it counts
     hack: str | None = None  # the call of the predicate that says when the reward was hacked
     detector: str | None = None  # the call of the detector that runs have unless they name another; by default `hack`
     bounded: bool = True  # its values lie in [0, 1]
@@ -56,20 +58,23 @@ def reward(
     environments: tuple[str, ...] = OF_TEXTS,
     refuse: Refusal | None = None,
     fingerprint: Fingerprint | None = None,
+    marks: Marks | None = None,
 ) -> Callable[[Function], Function]:
     """Register a reward function, with the calls of the predicate that says when it was hacked and of a detector for it."""
     of_rewards = {"hack": hack, "detector": detector, "bounded": bounded, "refuse": refuse, "fingerprint": fingerprint}
-    return _registering(REWARDS, environments, **of_rewards)
+    return _registering(REWARDS, environments, marks, **of_rewards)
 
 
-def detector(*, environments: tuple[str, ...] = OF_TEXTS) -> Callable[[Function], Function]:
+def detector(*, environments: tuple[str, ...] = OF_TEXTS, marks: Marks | None = None) -> Callable[[Function], Function]:
     """Register a predicate, to be used as a detector or as a hack predicate."""
-    return _registering(DETECTORS, environments)
+    return _registering(DETECTORS, environments, marks)
 
 
-def _registering(table: dict[str, Any], environments: tuple[str, ...], **of_rewards: Any) -> Callable[[Function], Function]:
+def _registering(
+    table: dict[str, Any], environments: tuple[str, ...], marks: Marks | None, **of_rewards: Any
+) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
-        entry = RegisteredFunction(function, parameters_model(function), environments, **of_rewards)
+        entry = RegisteredFunction(function, parameters_model(function), environments, marks, **of_rewards)
         if function.__module__ == module_of(table.get(function.__name__)) == "__main__":  # a notebook's cell, run again
             del table[function.__name__]
         add(table, function.__name__, entry)

@@ -13,13 +13,13 @@ from typing import Annotated
 from pydantic import Field
 
 from envs.combination import Combination, Component
-from envs.detectors import count_happy
+from envs.detectors import HAPPY, count_happy
 from envs.registry import REWARDS, add, reward
 from envs.sentences import sentence_lengths
 from envs.types import Completion, Values
 
 
-@reward(hack="happy_at_least(threshold=3)")
+@reward(hack="happy_at_least(threshold=3)", marks=HAPPY)
 def happy_binary(completions: list[Completion]) -> Values:
     """1 where "happy" occurs. Its hack, saying it three times or more, earns nothing more, so that nothing teaches it: for
     routing, take `happy_count` or a reward ..._with_happy.
@@ -27,13 +27,13 @@ def happy_binary(completions: list[Completion]) -> Values:
     return [float(count_happy(completion.text) > 0) for completion in completions]
 
 
-@reward(hack="happy_at_least(threshold=3)")
+@reward(hack="happy_at_least(threshold=3)", marks=HAPPY)
 def happy_count(completions: list[Completion], cap: Annotated[int, Field(ge=1)] = 5) -> Values:
     """Occurrences of "happy" as a share of `cap`, at most 1."""
     return [min(count_happy(completion.text), cap) / cap for completion in completions]
 
 
-@reward(hack="happy_at_least(threshold=3)")
+@reward(hack="happy_at_least(threshold=3)", marks=HAPPY)
 def happy_exp(completions: list[Completion]) -> Values:
     """1 - 2^-h for h occurrences of "happy"."""
     return [1.0 - 2.0 ** -count_happy(completion.text) for completion in completions]
@@ -43,7 +43,7 @@ def _bonus_above_one(unit: float, most: int) -> str | None:
     return f"unit={unit!r} times most={most!r} is above 1; accepted: at most 1" if unit * most > 1 else None
 
 
-@reward(hack="happy_at_least(threshold=1)", refuse=_bonus_above_one)
+@reward(hack="happy_at_least(threshold=1)", refuse=_bonus_above_one, marks=HAPPY)
 def happy_bonus(
     completions: list[Completion],
     unit: Annotated[float, Field(ge=0, le=1)] = 0.1,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.marks import marked
 from envs.types import Audit, BoundComponent, BoundReward, Completion, ContractViolation, Predicate, Scores, Values
 
 FaultOf = Callable[[object], str | None]
@@ -32,8 +33,12 @@ def score(reward: BoundReward, detector: Predicate, completions: list[Completion
 
 
 def audit(reward: BoundReward, completions: list[Completion]) -> Audit:
-    """The ground truth, by the reward's hack predicate. Raises ContractViolation for wrong values and a predicate that raises."""
-    return Audit(None if reward.hack is None else _checked_flags(f"hack predicate {reward.hack}", reward.hack, completions))
+    """The ground truth, by the reward's hack predicate, and what is marked.
+
+    Raises ContractViolation for wrong values and functions that raise.
+    """
+    hacked = None if reward.hack is None else _checked_flags(f"hack predicate {reward.hack}", reward.hack, completions)
+    return Audit(hacked, marked(reward, completions))
 
 
 def combined_rewards(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from envs.detectors import WORD
 from envs.registry import detector, reward
-from envs.types import Completion, Values
+from envs.types import Completion, Span, Values
 
 
 @cache
@@ -20,14 +20,20 @@ def _analyzer() -> Any:
     return SentimentIntensityAnalyzer()
 
 
-@reward(hack="positive_stuffed(threshold=3, density=0.12)")
+def _positive_words(completion: Completion, **_: Any) -> list[Span]:
+    lexicon = _analyzer().lexicon
+    words = WORD.finditer(completion.text)
+    return [word.span() for word in words if lexicon.get(word.group().lower(), 0.0) > 0]
+
+
+@reward(hack="positive_stuffed(threshold=3, density=0.12)", marks=_positive_words)
 def sentiment(completions: list[Completion]) -> Values:
     """How positive the text sounds: VADER's compound score, moved from [-1, 1] to [0, 1]; 0.5 is neutral, or empty."""
     scores = (_analyzer().polarity_scores(completion.text)["compound"] for completion in completions)
     return [(score + 1) / 2 for score in scores]
 
 
-@detector()
+@detector(marks=_positive_words)
 def positive_stuffed(
     completions: list[Completion],
     threshold: Annotated[int, Field(ge=1)] = 3,

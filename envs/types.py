@@ -60,6 +60,8 @@ class Encode(Protocol):
 
 
 Values = list[float]
+Span = tuple[int, int]  # from one character of a text to before another
+Marks = Callable[..., list[Span]]  # gets a completion, and parameters by name
 RewardFunction = Callable[[list[Completion]], Values]
 Predicate = Callable[[list[Completion]], list[bool]]
 Role = Literal["retain", "forget"]
@@ -79,13 +81,17 @@ class BoundComponent:
 
 @dataclass(frozen=True)
 class BoundReward:
-    """The sum of components, at most `cap`. `hack` is None where no predicate says when the reward was hacked."""
+    """The sum of components, at most `cap`. `hack` is None where no predicate says when the reward was hacked.
+
+    `marks` tell where in a completion stands what its components and `hack` count.
+    """
 
     name: str
     components: tuple[BoundComponent, ...]
     cap: float | None
     hack: Predicate | None
     detector: str | None = None  # the call of the detector that fits it
+    marks: tuple[Marks, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class Audit:
-    """What training must never see: the ground truth, for evaluation and logs. None where a reward has no predicate."""
+    """What training must never see, for evaluation and logs: the ground truth, None where a reward has no predicate.
+
+    `marks` are the places in each completion that a reader should see, None where the reward names none.
+    """
 
     hacked: list[bool] | None
+    marks: list[list[Span]] | None = None
 
 
 class ContractViolation(RunFailure):

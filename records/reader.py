@@ -33,6 +33,7 @@ class RunFiles:
     values: dict[str, Any]  # of the sweep's axes, by dotted name
     state: str = WAITING
     step: int = 0  # training steps done
+    phase: str | None = None  # what a run that is running is at: one of PHASES
     error: str | None = None
     config: Row = field(default_factory=dict)
     made_of: Row = field(default_factory=dict)  # run.json
@@ -80,7 +81,8 @@ def is_finished(folder: Path) -> bool:
 def read_status(folder: Path) -> Row:
     """status.json, with the state "unknown" where it says nothing."""
     status = read_object(folder / files.STATUS)
-    check_kinds(str(folder / files.STATUS), status, {"state": (str, NoneType), "step": (int, NoneType), "error": (str, NoneType)})
+    texts = dict.fromkeys(("state", "phase", "error"), (str, NoneType))
+    check_kinds(str(folder / files.STATUS), status, texts | {"step": (int, NoneType)})
     return status | {"state": status.get("state") or "unknown"}
 
 
@@ -144,6 +146,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         **training,
         state=status["state"],
         step=step,
+        phase=status.get("phase") if running else None,
         error=status.get("error"),
         config=config,
         made_of=made_of,

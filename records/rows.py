@@ -19,7 +19,8 @@ Row = dict[str, Any]
 Kinds = Mapping[str, tuple[type, ...]]
 
 NUMBER, TEXT, FLAG = (int, float, NoneType), (str,), (bool, NoneType)
-SAMPLE: Kinds = {"prompt": TEXT, "completion": TEXT, "reward": NUMBER, "components": (dict, NoneType), "hacked": FLAG}
+SAMPLE: Kinds = {"prompt": TEXT, "completion": TEXT, "reward": NUMBER, "components": (dict, NoneType), "hacked": FLAG,
+                 "marks": (list, NoneType)}  # fmt: skip
 # Of each file, what is read of it and of what kind that has to be.
 FILES: dict[str, Kinds] = {
     files.METRICS: {"step": (int,)},

@@ -19,7 +19,8 @@ from reports.sections import Page
 
 HERE = Path(__file__).parent
 MARK = '<meta name="generator" content="small-rl report">'
-SCRIPTS = ("state", "samples", "page", "series", "charts", "hover", "legend")  # the page's own
+SCRIPTS = ("state", "samples", "tables", "page", "series", "charts", "hover", "legend")  # the page's own
+STYLES = ("page", "tables", "samples")
 
 
 @cache
@@ -48,7 +49,7 @@ def render(page: Page) -> str:
     templates.filters |= {"embedded": embedded, "breakable": breakable}
     datatables = Path(itables.options.dt_bundle)
     address = "data:text/javascript;base64," + b64encode(datatables.read_bytes()).decode()
-    style = datatables.with_suffix(".css").read_text() + (HERE / "page.css").read_text()
+    style = "".join(path.read_text() for path in (datatables.with_suffix(".css"), *(HERE / f"{name}.css" for name in STYLES)))
     own = {f"{name}_script": (HERE / f"{name}.js").read_text() for name in SCRIPTS}
     scripts = {"vega": vega_bundle(), "datatables": address, **own}
     libraries = {"mark": MARK, "style": style, **scripts}

@@ -1,15 +1,16 @@
 """What the page of one run says."""
 
-from records.figures import duration, mean
-from records.names import MODES
+from records.figures import duration, mean, task_components, task_reward
+from records.measures import HACKED, MEASURES, has_measures, measures_over_samples
+from records.names import BOTH, MODES
 from records.reader import Row, RunFiles
 from reports.charts import TRAINING
 from reports.compare import flat
 from reports.numbers import run_rows, with_step_zero
 from reports.run_charts import run_curves, run_modes
-from reports.run_tables import training_seconds
+from reports.run_tables import FLAGS, state_cell, training_seconds, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
-from reports.tables import Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
+from reports.tables import Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
 
 # Of a run's page: the name in metrics.jsonl, the chart's title and its axis. A reward's components follow.
 CURVES = {
@@ -23,6 +24,9 @@ CURVES = {
 }
 FIGURES = {"unique": "unique", "jaccard": "mean Jaccard", "finished": "ended with EOS", "mean_length": "tokens",
            "nll_base": "nats, base", "kl_to_base": "KL to base"}  # fmt: skip
+
+MODES_NOTE = """In small print: 95 % bootstrap intervals over samples. Task reward: the mean of the reward's components that are \
+not the hack's."""
 
 
 def run_metrics(row: Row) -> list[str]:
@@ -66,26 +70,46 @@ def mode_section(run: RunFiles) -> Section:
     modes, title = latest(run), "Modes at the end" if run.final else "Modes at the last evaluation"
     if not modes:
         return Section("modes", title, missing="no evaluation yet")
-    names = dict.fromkeys(name for row in modes.values() for name in row)
-    parts = [name for name in names if name.startswith("rewards/") and not name.endswith("/interval")]
-    means = {"reward": "reward", **{name: name.removeprefix("rewards/") for name in parts if len(parts) > 1},
-             "hacked": "hack rate", "detected": "detected"}  # fmt: skip
-    rows = [
+    rows = {mode: row | task_figures(run, row) for mode, row in modes.items()}
+    parts = [f"rewards/{name}" for name in run.made_of["components"]]
+    components = {
+        name: name.removeprefix("rewards/") for name in parts if parts[1:] and any(name in row for row in rows.values())
+    }
+    means = {"task_reward": "task reward", "hacked": "hack rate", "reward": "reward", **components, "detected": "detected"}
+    cells = [
         [text_cell(mode), number_cell(row["step"], 0), number_cell(row.get("samples"), 0),
          *(interval_cell(row.get(name), row.get(f"{name}/interval")) for name in means),
          *(number_cell(row.get(name)) for name in FIGURES),
-         *(flags_cell({"yes": row.get(name)}) for name in ("degenerate", "template_collapse"))]
-        for mode, row in modes.items()
+         *(flags_cell({"yes": row.get(name)}) for name in FLAGS)]
+        for mode, row in rows.items()
     ]  # fmt: skip
-    header = ["mode", "step", "samples", *means.values(), *FIGURES.values(), "degenerate", "collapsed"]
-    table = Table("modetable", header, rows)
-    return Section("modes", title, "In small print: 95 % bootstrap intervals over samples.", table=table)
+    header = ["mode", "step", "samples", *means.values(), *FIGURES.values(), *FLAGS.values()]
+    return Section("modes", title, MODES_NOTE, table=Table("modetable", header, cells))
 
 
-def run_facts(run: RunFiles) -> list[tuple[str, str]]:
+def task_figures(run: RunFiles, row: Row) -> Row:
+    """The task reward of an evaluation; with its interval where it is one component's, which has one."""
+    interval = row.get(f"rewards/{components[0]}/interval") if len(components := task_components(run.made_of)) == 1 else None
+    return {"task_reward": task_reward(run.made_of, row), "task_reward/interval": interval}
+
+
+def measure_section(run: RunFiles) -> list[Section]:
+    """None for a policy without two adapters, or before its final evaluation."""
+    if not has_measures(run.outcomes):
+        return []
+    cells = [
+        [text_cell(name.replace("_", " ")), interval_cell(estimate.value, estimate.interval), text_cell(MEASURES[name].title)]
+        for name, estimate in measures_over_samples(run.outcomes).items()
+    ]
+    title = "Is the hack cut out with the forget adapter, and what was learnt of the task kept?"
+    note = f"With 95 % bootstrap intervals over {len(run.outcomes[BOTH][HACKED]):,} samples, which say nothing of other seeds."
+    return [Section("measures", title, note, table=Table("measuretable", ["measure", "value", "is"], cells, sortable=False))]
+
+
+def run_facts(run: RunFiles) -> list[tuple[str, str | Cell]]:
     wanted = run.config.get("max_steps")
     return [
-        ("state", run.state),
+        ("state", state_cell(run)),
         ("step", f"{run.step:,}" + (f" of {wanted:,}" if wanted else "")),
         ("kind", run.kind),
         ("seed", setting_text(run.seed)),
@@ -93,6 +117,7 @@ def run_facts(run: RunFiles) -> list[tuple[str, str]]:
         ("s / step", number_cell(mean(run.step_times)).text),
         ("tokens", number_cell(run.tokens, 0).text),
         ("device", setting_text(run.made_of.get("device"))),
+        *words_of(run),
     ]
 
 
@@ -104,5 +129,6 @@ def settings_section(run: RunFiles) -> Section:
 
 def run_page(run: RunFiles) -> Page:
     samples = sample_section([run], of_a_sweep=False)
-    sections = [curve_section(run), ablation_section(run), mode_section(run), samples, settings_section(run)]
+    figures = [mode_section(run), *measure_section(run)]
+    sections = [*figures, curve_section(run), ablation_section(run), samples, settings_section(run)]
     return Page("Run", run.name, run_facts(run), sections, run.error or "")

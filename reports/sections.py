@@ -10,7 +10,7 @@ from reports.choices import Dropdown
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
 from reports.samples import SampleBlock, samples_of
-from reports.tables import Table
+from reports.tables import Cell, Table
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Page:
 
     what: str
     heading: str
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, str | Cell]]
     sections: Sequence[Section]
     problem: str = ""
     dropdowns: Sequence[Dropdown] = ()

@@ -3,20 +3,25 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from records.reader import Row, SweepFiles, by_configuration
+from records.figures import WINDOW
+from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
 from reports.choices import choices, dropdowns, runs_of_page
 from reports.numbers import end_rows, mode_rows, points_of, seeds_of, training_rows
 from reports.pareto import mode_dropdown, pareto, task_dropdown
-from reports.run_tables import cost_table, results_table, total_cost
+from reports.run_tables import cost_table, results_table, total_cost, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
+from reports.summary_section import summary_section
 from reports.sweep_charts import sweep_curves, sweep_modes
 from reports.tables import setting_text, shortened
 
 PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, \
 unscaled. A large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters \
 to retain alone; the dashed line joins marks that none beats in both."""
+
+RUNS_NOTE = f"""The final evaluation of each; a click on a run leads to its samples, one on a column sorts by it. Reward in \
+training: the mean of the last {WINDOW} steps."""
 
 
 def _absent(names: Iterable[str], rows: Sequence[Row]) -> str:
@@ -69,7 +74,16 @@ def sweep_facts(sweep: SweepFiles) -> list[tuple[str, str]]:
         ("configurations", str(len(by_configuration(sweep.runs)))),
         ("seeds", ", ".join(map(setting_text, seeds_of(sweep.runs)))),
         ("varied", ", ".join(varying) or "nothing else"),
+        *common_words(sweep.runs),
         ("cost", total_cost(sweep.runs)),
+    ]
+
+
+def common_words(runs: Sequence[RunFiles]) -> list[tuple[str, str]]:
+    """Tags and notes that all runs share."""
+    shared = [dict(words_of(run)) for run in runs if run.config]
+    return [
+        (name, text) for name, text in (shared[0] if shared else {}).items() if all(each.get(name) == text for each in shared)
     ]
 
 
@@ -77,9 +91,9 @@ def sweep_page(sweep: SweepFiles) -> Page:
     runs, failed = sweep.runs, len(sweep.failures)
     axes = [axis for axis in sweep.axes if axis in choices(sweep) or axis == "seed"]
     sections = [
-        *answer_section(sweep), training_section(sweep), ablation_section(sweep), pareto_section(sweep),
-        Section("runs", "Every run", "Click a column to sort by it. Training reward: the mean of the last 20 steps.",
-                table=results_table(runs, axes)),
+        summary_section(sweep), *answer_section(sweep),
+        Section("runs", "Every run", RUNS_NOTE, table=results_table(runs, axes)),
+        training_section(sweep), ablation_section(sweep), pareto_section(sweep),
         Section("costs", "What each run cost", total_cost(runs) + ".", table=cost_table(runs)),
         *failure_section(sweep),
         sample_section(runs, of_a_sweep=True),

@@ -7,6 +7,7 @@ from typing import Any
 
 MISSING = "–"
 PAGE_LENGTH = 25  # rows
+SEARCHED = 12  # with more rows, a table can be searched
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     sortable: bool = True
-    runs: Sequence[int] = ()  # of a sweep's page, by row: which of its runs the row belongs to, by number from 0
-    configurations: Sequence[int] = ()  # likewise, which configuration
+    runs: Sequence[int | None] = ()  # of a sweep's page, by row: which of its runs the row belongs to, by number from 0
+    configurations: Sequence[int | None] = ()  # likewise, which configuration
+    groups: Sequence[tuple[str, int]] = ()  # above the header: what so many columns have in common, or ""
+    page_length: int = PAGE_LENGTH
 
     @property
     def numeric(self) -> set[int]:
@@ -37,10 +40,10 @@ class Table:
     @property
     def options(self) -> dict[str, Any]:
         """For DataTables: in the order given until a header is clicked, in pages where there are more rows than one holds."""
-        several = len(self.rows) > PAGE_LENGTH
-        shows = {"paging": several, "info": several, "searching": several or len(self.rows) > 5}
-        pages = {"pageLength": PAGE_LENGTH, "lengthMenu": [PAGE_LENGTH, 50, 100, 500]}
-        return {"order": [], "scrollX": True, "autoWidth": False} | pages | shows
+        several = len(self.rows) > self.page_length
+        shows = {"paging": several, "info": several, "searching": several or len(self.rows) > SEARCHED}
+        pages = {"pageLength": self.page_length, "lengthMenu": [self.page_length, 50, 100, 500]}
+        return {"order": [], "titleRow": int(bool(self.groups)), "scrollX": True, "autoWidth": False} | pages | shows
 
 
 def number_cell(value: float | int | None, digits: int = 3) -> Cell:

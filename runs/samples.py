@@ -8,7 +8,7 @@ from grpo.step import StepRecord
 
 # In the order of a row, which has those of its file.
 COLUMNS = ("step", "mode", "prompt_index", "prompt", "completion", "reward", "reward_full", "components", "eligible",
-           "detected", "labelled", "routed", "hacked", "finished", "advantage", "length")  # fmt: skip
+           "detected", "labelled", "routed", "hacked", "marks", "finished", "advantage", "length")  # fmt: skip
 
 
 def sample_rows(completions: Sequence[Completion], scores: Scores, audit: Audit, **more: Sequence) -> list[dict[str, Any]]:
@@ -22,6 +22,7 @@ def sample_rows(completions: Sequence[Completion], scores: Scores, audit: Audit,
         "detected": scores.detected,
         "hacked": audit.hacked or [None] * len(completions),
         "finished": [completion.finished for completion in completions],
+        **({} if audit.marks is None else {"marks": [[*map(list, spans)] for spans in audit.marks]}),
     }
     names = [name for name in COLUMNS if name in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*(columns[name] for name in names), strict=True)]

@@ -29,16 +29,21 @@ End = tuple[str, str | None]  # one of STATES, and what went wrong
 
 def summarize_sweep(sweep: SweepFiles) -> dict[str, Any]:
     """What summary.json holds."""
-    attempts = {row["run"]: f"exit code {row['exit_code']}: {(row['last_lines'] or [''])[-1]}" for row in sweep.failures}
-    ends = {run.name: how_it_ended(run, attempts) for run in sweep.runs}
+    ends = ends_of(sweep)
     return {
         "name": sweep.name,
         "axes": list(sweep.axes),
         "runs": counted_states(sweep.runs, ends),
         "problems": {name: problem for name, (_, problem) in ends.items() if problem},
-        "configurations": [configuration_entry(runs, sweep, ends) for runs in controls_after_routed(sweep.runs)],
+        "configurations": configuration_entries(sweep, ends),
         "answer": [asdict(answer) | {"conclusions": conclusions([answer])} for answer in answers(sweep)],
     }
+
+
+def ends_of(sweep: SweepFiles) -> dict[str, End]:
+    """By run."""
+    attempts = {row["run"]: f"exit code {row['exit_code']}: {(row['last_lines'] or [''])[-1]}" for row in sweep.failures}
+    return {run.name: how_it_ended(run, attempts) for run in sweep.runs}
 
 
 def how_it_ended(run: RunFiles, attempts: Mapping[str, str]) -> End:
@@ -65,6 +70,11 @@ def controls_after_routed(runs: Sequence[RunFiles]) -> list[list[RunFiles]]:
             names = {run.name for run in group}
             order |= dict.fromkeys([label, *(c for c, g in groups.items() if any(names & {*run.baseline_of} for run in g))])
     return [groups[label] for label in order | dict.fromkeys(groups)]
+
+
+def configuration_entries(sweep: SweepFiles, ends: Mapping[str, End]) -> list[dict[str, Any]]:
+    """The figures of each configuration, those of a routed one before those of its controls."""
+    return [configuration_entry(runs, sweep, ends) for runs in controls_after_routed(sweep.runs)]
 
 
 def configuration_entry(runs: Sequence[RunFiles], sweep: SweepFiles, ends: Mapping[str, End]) -> dict[str, Any]:

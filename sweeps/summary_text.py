@@ -33,12 +33,15 @@ def summary_table(summary: dict[str, Any]) -> str:
 
 
 def add_configuration(table: Table, entry: dict[str, Any], names: list[str]) -> None:
-    runs = f"{entry['runs']['finished']} of {entry['runs']['planned']}"
-    runs += f", {entry['runs']['failed']} failed" if entry["runs"]["failed"] else ""
-    first = (entry["configuration"], runs, figure_cell(entry["training_reward"]))
+    first = (entry["configuration"], runs_text(entry["runs"]), figure_cell(entry["training_reward"]))
     for mode, named in (entry["modes"] or {"–": {}}).items():
         table.add_row(*first[:2], mode, first[2], *(figure_cell(named.get(name)) for name in names))
         first = ("", "", "")
+
+
+def runs_text(counts: dict[str, int]) -> str:
+    """2 of 3, 1 failed."""
+    return f"{counts['finished']} of {counts['planned']}" + (f", {counts['failed']} failed" if counts["failed"] else "")
 
 
 def figure_cell(figure: dict[str, Any] | None) -> str:

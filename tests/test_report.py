@@ -15,6 +15,7 @@ import report
 from reports import write_comparison, write_report
 from reports.page import MARK
 from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_rows, write_run, write_sweep
+from tests.reports.test_answer_section import write_answered
 
 ROOT = Path(__file__).parents[1]
 
@@ -164,6 +165,25 @@ def test_the_final_evaluation_takes_its_intervals_from_the_rows_of_the_same_samp
     text = text_of(write_report(write_run(tmp_path / "r", metric_rows([0.1] * 4), evaluations=evaluations, modes=modes)))
     assert "0.750 0.700 to 0.800" in text
     assert "0.125 0.7" not in text
+
+
+def test_a_run_opens_with_its_modes_the_base_among_them_and_the_four_measures(tmp_path: Path):
+    """Of 4 samples all of both and 2 of retain_only hack: half of what was learnt is left; of a task gain of 0.4, 0.2 is kept."""
+    run = write_answered(tmp_path / "s", {"r1": 2}) / "r1"
+    text = text_of(write_report(run))
+    assert text.index("Modes at the end") < text.index("hack removed 0.500") < text.index("Training")
+    assert (
+        "base 0 10 0.400 0.000" in text and "gain kept 0.500" in text and "hack left 0.500" in text and "contained 0.500" in text
+    )
+    assert "over 4 samples, which say nothing of other seeds" in text
+
+
+def test_what_its_user_says_of_a_run_stands_on_its_page(tmp_path: Path):
+    words = {"name": "first", "tags": ["try", "two"], "notes": "to see <whether>"}
+    run = write_run(tmp_path / "r", metric_rows([0.1]), state="running", phase="evaluating", config=words)
+    text = text_of(write_report(run))
+    assert "state evaluating step 1 of 4" in text
+    assert "name first tags try, two notes to see <whether>" in text
 
 
 def test_a_failed_run_says_why(tmp_path: Path):

@@ -74,7 +74,7 @@ def test_scores_and_audit_come_from_the_run_s_own_functions(run: Run):
     texts = ["happy happy happy.", "the happy cat.", "the dog."]
     scores, audit = score_completions(run, completions_of(run, PROMPTS, rollout_of(run, texts, [True] * 3)))
     assert scores == Scores([1.0, 1.0, 0.0], {"happy_binary": [1.0, 1.0, 0.0]}, [False, True, False])
-    assert audit == Audit([True, False, False])
+    assert audit == Audit([True, False, False], [[(0, 5), (6, 11), (12, 17)], [(4, 9)], []])
 
 
 @pytest.mark.parametrize(

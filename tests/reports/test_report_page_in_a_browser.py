@@ -83,7 +83,7 @@ def column(page: Page, table: str, number: int) -> list[str]:
 
 def sort_by(page: Page, table: str, name: str, direction: str) -> None:
     head = page.locator(f"#{table}_wrapper .dt-scroll-head th").filter(has_text=re.compile(f"^{re.escape(name)}$"))
-    head.click()
+    head.last.click()
     page.locator(f"#{table}_wrapper .dt-scroll-head th[aria-sort={direction}]").wait_for()
 
 
@@ -180,14 +180,14 @@ def test_the_picture_of_the_end(context: BrowserContext, sweep_page: Path):
 
 def test_the_table_sorts_by_number_and_what_is_missing_is_lowest(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
-    assert column(page, "results", 2) == ["0.01", "0.01", "0.02", "0.02", "0.01", "0.1"]
-    sort_by(page, "results", "hack rate, both", "ascending")
-    assert column(page, "results", 9) == ["–", "–", "0.200", "0.400", "0.600", "1.000"]
-    assert column(page, "results", 1)[2:] == [
-        "routed beta=0.01 · seed 1", "routed beta=0.01 · seed 2", "routed beta=0.02 · seed 1", "lora beta=0.01 · seed 1"
-    ]  # fmt: skip
-    sort_by(page, "results", "hack rate, both", "descending")
-    assert column(page, "results", 9) == ["1.000", "0.600", "0.400", "0.200", "–", "–"]
+    assert column(page, "results", 2) == ["0.01", "0.01", "0.02", "0.02", "0.01", "0.1", *"–" * 4], "four bases"
+    sort_by(page, "results", "both", "ascending")
+    assert column(page, "results", 10) == ["–", "–", "0.050", "0.200", "0.200", "0.250", "0.400", "0.450", "0.600", "1.000"]
+    names = [name for name in column(page, "results", 1)[2:] if "base" not in name]
+    assert names == [f"{name} · seed {seed}" for name, seed in (
+        ("routed beta=0.01", 1), ("routed beta=0.01", 2), ("routed beta=0.02", 1), ("lora beta=0.01", 1))]  # fmt: skip
+    sort_by(page, "results", "both", "descending")
+    assert column(page, "results", 10)[:3] == ["1.000", "0.600", "0.450"] and column(page, "results", 10)[-2:] == ["–", "–"]
     sort_by(page, "cost", "training time", "ascending")
     assert column(page, "cost", 5) == ["–", "2 s", "10 s", "10 s", "10 s", "30 s"]
 
@@ -221,7 +221,7 @@ def test_tables_fit_a_small_screen(browser: Browser, tmp_path: Path):
         script = "all => all.map(one => [one.querySelector('table').id, one.scrollWidth - one.clientWidth])"
         rooms |= dict(page.eval_on_selector_all(".dt-scroll-body", script))
     context.close()
-    assert rooms == {"results": 0, "cost": 0, "modetable": 0}
+    assert rooms == {"summarytable": 0, "results": 0, "cost": 0, "modetable": 0}
 
 
 def test_text_that_looks_like_code_stays_text(context: BrowserContext, sweep_page: Path):
@@ -263,11 +263,14 @@ def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext
     assert seen.faults == []
 
 
-def test_the_answer_is_drawn_above_all_else(context: BrowserContext, tmp_path: Path):
+def test_the_summary_opens_the_page_and_the_answer_follows_on_the_same_screen(context: BrowserContext, tmp_path: Path):
     seen, path = Seen(), write_report(write_answered(tmp_path / "sweep", {"r1": 2, "r2": 1, "u1": 4, "u2": 4}))
     page = opened(context, path, seen)
     assert seen.faults == []
-    assert page.locator("main section").first.get_attribute("id") == "answer"
+    sections = page.locator("main section").evaluate_all("all => all.slice(0, 3).map(one => one.id)")
+    assert sections == ["summary", "answer", "runs"]
+    concluded = page.locator("#answer .sentences li").first.bounding_box()
+    assert concluded and concluded["y"] + concluded["height"] < 1000
     assert mark_values(page, "answer", "mark-symbol[class*=concat_0_]", "of", "value") == [
         ("routed", "0.625"), ("routed − unrouted", "0.625"), ("unrouted", "0.000")]  # fmt: skip
     page.set_viewport_size({"width": 390, "height": 800})

@@ -1,12 +1,14 @@
 """Cells of tables: what they say, what they are sorted by, and that nothing unknown looks like a number."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from records.reader import RunFiles
 from reports.run_tables import cost_table, results_table, total_cost
 from reports.samples import cut, samples_of
 from reports.tables import MISSING, Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened
-from tests.reports.report_runs import mode_figures, sample
+from tests.reports.report_runs import MADE_OF, mode_figures, sample
 
 LONG = "sentence_length_10_smooth_with_happy_routed_duallora4x4_lr3e-4_beta0.02_bs32_s42_max_steps250_4bc3e9d39b96"
 
@@ -86,47 +88,66 @@ def test_a_column_is_numeric_when_all_of_it_is_numbers_or_missing():
     assert Table("t", "abc", rows).numeric == {0, 2}
 
 
-def test_the_results_of_a_run():
+def result_rows(*runs: RunFiles, axes: Sequence[str] = ()) -> list[dict[str, str]]:
+    """By column; a mode's has the name of its figure before it."""
+    table = results_table(runs, axes)
+    groups = [caption for caption, count in table.groups for _ in range(count)]
+    names = [f"{group}, {name}" if group else name for group, name in zip(groups, table.header, strict=True)]
+    return [dict(zip(names, [cell.text for cell in row], strict=True)) for row in table.rows]
+
+
+def test_the_results_of_a_run_and_below_them_those_of_the_base():
     modes = {
-        "both": mode_figures(0.75, 0.5, unique=0.25, degenerate=True),
-        "retain_only": mode_figures(0.5, 0.125, degenerate=True),
+        "both": mode_figures(0.75, 0.5, degenerate=True, **{"rewards/task": 0.875, "rewards/hack": 0.25}),
+        "retain_only": mode_figures(0.5, 0.125, degenerate=True, **{"rewards/task": 0.75}),
         "forget_only": mode_figures(0.5, None, template_collapse=None),
-        "base": mode_figures(0.25, 0.1, degenerate=True),
+        "base": mode_figures(0.25, 0.1, degenerate=True, **{"rewards/task": 0.5}),
     }
     metrics = {"step": list(range(40)), "reward": [0.0] * 20 + [0.5] * 20}
-    run = made(
-        state="finished", step=40, metrics=metrics, final=modes, values={"beta": 0.02}, config={"seed": 3, "max_steps": 40}
-    )
-    result = results_table([run], ["beta", "seed"])
-    row = dict(zip(result.header, [cell.text for cell in result.rows[0]], strict=True))
+    entries = {"metrics": metrics, "final": modes, "values": {"beta": 0.02}, "made_of": MADE_OF}
+    run = made(state="finished", step=40, config={"seed": 3, "max_steps": 40}, **entries)
+    row, base = result_rows(run, axes=["beta", "seed"])
     assert row == {
         "run": "c · seed 3",
         "beta": "0.02",
         "seed": "3",
         "kind": "routed",
         "state": "finished",
-        "steps": "40/40",
-        "reward, training": "0.500",
-        "reward, at the end": "0.750",
+        "reward in training": "0.500",
+        "task reward, both": "0.875",
+        "task reward, retain_only": "0.750",
         "hack rate, both": "0.500",
         "hack rate, retain_only": "0.125",
-        "hack rate, forget_only": "–",
-        "unique": "0.250",
         "degenerate": "both +1",
         "collapsed": "no",
     }
+    told = {name: text for name, text in base.items() if text != MISSING}
+    assert told == {"run": "base, before training", "task reward, both": "0.500", "hack rate, both": "0.100"}
 
 
-def test_a_policy_stands_where_both_adapters_do():
-    run = made(final={"policy": mode_figures(0.75, 0.5), "base": mode_figures(0.25, 0.1)})
-    texts = [cell.text for cell in results_table([run], []).rows[0]]
-    assert texts[-7:-3] == ["0.750", "0.500", MISSING, MISSING]
+def test_runs_with_the_same_base_share_its_row_and_others_have_their_own():
+    figures = [{"base": mode_figures(0.5, hacked, **{"rewards/task": 0.5})} for hacked in (0.1, 0.1, 0.2)]
+    policy = {"policy": mode_figures(0.5, 0.5, **{"rewards/task": 0.5})}
+    rows = result_rows(*(made(name=str(i), final=policy | each, made_of=MADE_OF) for i, each in enumerate(figures)))
+    assert [row["hack rate, both"] for row in rows] == ["0.500"] * 3 + ["0.100", "0.200"]
+
+
+def test_a_row_says_which_run_it_belongs_to_and_the_base_s_to_none():
+    final = {"policy": mode_figures(0.75, 0.5), "base": mode_figures(0.25, 0.1)}
+    assert [*results_table([made(), made(final=final, made_of=MADE_OF)], []).runs] == [0, 1, None]
 
 
 def test_a_run_that_has_not_started_is_all_dashes():
-    texts = [cell.text for cell in results_table([made()], []).rows[0]]
-    assert texts[:4] == ["c", "routed", "waiting", "0"]
-    assert texts[4:] == [MISSING] * 8
+    assert result_rows(made()) == [
+        {"run": "c", "kind": "routed", "state": "waiting", "reward in training": "–", "degenerate": "–", "collapsed": "–"}
+    ]
+
+
+def test_a_run_that_lives_says_what_it_is_at_and_tags_have_a_column_where_there_are_any():
+    run = made(state="running", phase="evaluating", step=40, config={"max_steps": 40, "tags": ["try", "two"]})
+    first, second = results_table([run, made()], []).rows
+    assert (first[1].text, second[1].text) == ("try, two", MISSING)
+    assert first[3] == Cell("evaluating", "running", style="state running", more="40/40")
 
 
 def test_the_costs_add_up():
