@@ -128,7 +128,7 @@ def curves_spec(title: str, description: str, marks: int = 0, height: int = HEIG
     """Lines over the steps before their bands, the lines as they were before smoothing behind them; `marks` is their size."""
     base, x, grouped = alt.Chart(ROWS), step_axis(), {"color": COLOUR, "detail": ["line:N"]}
     looks = grouped | {"strokeDash": DASH, "opacity": OPACITY}
-    tooltip = ["label:N", alt.Tooltip("x:Q", title="step"), alt.Tooltip("y:Q", title="value", format=".4g")]
+    tooltip = ["label:N", alt.Tooltip("x:Q", title="step"), alt.Tooltip("y:Q", title="value", format=".4~g")]
     band = base.mark_area(opacity=0.15, aria=False).encode(x=x, y=value_axis("low", title), y2="high", **grouped)
     raw = base.mark_line(opacity=0.28, strokeWidth=1, aria=False).encode(x=x, y=value_axis("raw", title), **grouped)
     line = base.mark_line(strokeWidth=1.8).encode(x=x, y=value_axis("y", title), tooltip=tooltip, **looks)
@@ -151,7 +151,9 @@ def panel_spec(layers: Sequence[Any], description: str, height: int) -> Spec:
     """The layers as one view as wide as its place on the page, in the page's look but for colours, which its script adds."""
     chart = alt.layer(*layers, description=description).properties(width="container", height=height)
     chart = chart.configure(font="system-ui, sans-serif", background="transparent").configure_view(stroke=None)
-    chart = chart.configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", domain=False, ticks=False, labelPadding=6)
+    chart = chart.configure_axis(
+        labelFontSize=11, titleFontSize=11, titleFontWeight="normal", domain=False, ticks=False, labelPadding=6
+    )
     spec = chart.configure_axisX(grid=False, domain=True, ticks=True, tickSize=4).to_dict()
     return spec | {"params": [{"name": name, "value": i % 2} for i, name in enumerate(("x0", "x1", "y0", "y1"))]}
 

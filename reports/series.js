@@ -24,8 +24,9 @@ page.endsOf = (values, { isLog = false, hasZero = false, isTight = false }) => {
   }
   if (isTight) return [Math.min(low, 0), high > 0 ? high : 1];
   const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 0.1;
-  const bound = (end, side) => [0, 1].find((edge) => (end - edge) * side <= 0 && (end + side * room - edge) * side > 0);
-  return [bound(low, -1) ?? low - room, bound(high, 1) ?? high + room];
+  const bottom = low >= 0 ? Math.max(0, low - room) : low - room;
+  if (high <= 1 || (low < 0 && high <= 0)) return [bottom, Math.min(low < 0 && high <= 0 ? 0 : 1, high + room)];
+  return [bottom, high + room];
 };
 
 // Of the places [x, y] in pixels the number of the one nearest to [x, y]; -1 without any.

@@ -67,11 +67,13 @@ def test_a_routed_configuration_its_control_and_the_paired_differences(three_see
 
 def test_the_chart_has_what_the_table_has(three_seeds: Path):
     (section,) = answer_section(read_sweep(three_seeds, [], iter))
-    assert section.chart is not None
-    rows = {row["name"]: row for row in section.chart["datasets"]["answers"]}
-    assert [rows["routed"][name] for name in ("part", "y0", "n0")] == ["routed", 0.75, 3]
-    assert [round(rows["routed − unrouted"][name], 3) for name in ("y0", "l0", "h0")] == [0.75, 0.129, 1.371]
-    assert len(section.chart["hconcat"]) * 4 + 2 == len(rows["unrouted"])
+    assert section.charts is not None
+    rows = {row["label"]: row for row in section.charts.rows}
+    assert [rows["routed"][name] for name in ("part", "y0", "n0", "of")] == ["routed", 0.75, 3, [0]]
+    difference = rows["routed − unrouted"]
+    assert [round(difference[name], 3) for name in ("y0", "l0", "h0")] == [0.75, 0.129, 1.371]
+    assert difference["of"] == [0, 1], "the configurations that a filter may leave out"
+    assert len(section.charts.panels) * 4 + 3 == len(rows["unrouted"])
 
 
 def test_the_sentences_are_those_of_the_answer(three_seeds: Path):
@@ -102,5 +104,5 @@ def test_without_a_routed_configuration_there_is_no_answer_and_before_its_end_no
     made = answer_section(read_sweep(folder, [], iter))
     assert len(made) == sections
     for section in made:
-        assert section.chart is None and {text for text, _ in table_of(folder).values()} == {MISSING}
+        assert section.charts is None and {text for text, _ in table_of(folder).values()} == {MISSING}
         assert "nothing may be concluded" in section.sentences[0]

@@ -19,6 +19,7 @@ from reports.numbers import (
     run_rows,
     seed_rows,
     training_rows,
+    with_step_zero,
 )
 from reports.run_tables import at_the_end
 from tests.reports.report_runs import MADE_OF, write_sweep
@@ -73,6 +74,8 @@ def test_two_runs_are_paired_where_both_have_been():
     assert [(row["x"], row["y0"]) for row in rows_at(rows, r="A") if "y0" in row] == [(0, 0.25), (1, 0.5)]
     assert [(row["x"], row["y0"]) for row in rows_at(rows, r="B")] == [(1, 0.75), (2, 1.0), (3, 1.0)]
     assert [(row["x"], row["d0"]) for row in rows if "d0" in row] == [(1, 0.25)]
+    three = paired_rows({"A": a, "B": b, "C": a}, ["reward"])
+    assert [row["y0"] for row in rows_at(three, r="C") if "y0" in row] == [0.25, 0.5] and not any("d0" in row for row in three)
 
 
 def test_bands_reach_from_the_lowest_to_the_highest_seed():
@@ -125,6 +128,28 @@ def test_modes_of_a_sweep(sweep):
     (policy,) = rows_at(rows, c=2, s=None)
     assert policy == {"c": 2, "m": "both", "x": 4, "y0": 0.9, "y1": 1.0}
     assert {row["m"] for row in rows} == {"both", "retain_only", "forget_only"}
+
+
+def evaluated(**config) -> RunFiles:
+    """Evaluated at steps 0, the base alone, and 50."""
+    rows = [(0, "base", 0.25), (50, "both", 0.75), (50, "retain_only", 0.5), (50, "base", 0.25)]
+    evaluations = [{"step": step, "mode": mode, "reward": reward} for step, mode, reward in rows]
+    return RunFiles("r", "routed", "c", {}, config=config, evaluations=evaluations)
+
+
+def test_before_the_first_update_every_mode_is_the_base():
+    rows = [(row["step"], row["mode"], row["reward"]) for row in with_step_zero(evaluated())]
+    assert rows[:2] == [(0, "both", 0.25), (0, "retain_only", 0.25)] and rows[2][:2] == (0, "base")
+    drawn = mode_rows([evaluated()], ["reward"])
+    assert [(row["m"], row["x"], row["y0"]) for row in drawn if "s" not in row] == [
+        ("both", 0, 0.25), ("both", 50, 0.75), ("retain_only", 0, 0.25), ("retain_only", 50, 0.5)]  # fmt: skip
+
+
+def test_a_run_from_another_s_weights_or_without_a_base_starts_where_it_was_evaluated():
+    assert [row["step"] for row in with_step_zero(evaluated(continue_from="output/a")) if row["mode"] == "both"] == [50]
+    run = evaluated()
+    del run.evaluations[0]
+    assert with_step_zero(run) == run.evaluations
 
 
 def test_the_end_of_a_sweep(sweep):

@@ -1,80 +1,17 @@
-"""The pages in a real browser that has no network: what is drawn, what the dropdowns do, and that text stays text.
+"""The pages in a real browser that has no network: what is drawn, what the dropdowns do, and that text stays text."""
 
-Without a Chromium these tests are skipped, unless REQUIRE_BROWSER is set.
-"""
-
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page
+from pytest import approx
 
 from reports import write_comparison, write_report
 from tests.helpers import pixels_of
-from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
+from tests.reports.pages import BAND, LINE, Seen, chart, drawn_rows, mark_values, marks, opened
+from tests.reports.report_runs import metric_rows, mode_figures, planned, sample, write_plan, write_run
 from tests.reports.test_answer_section import write_answered
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))"
-LINES = ".mark-line.role-mark path"
-
-
-@dataclass
-class Seen:
-    """What a page did beside what it shows."""
-
-    requests: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        reason = f"no browser: none of {', '.join(NAMES)} is installed"
-        pytest.fail(reason) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(offline=True, viewport={"width": 1400, "height": 1000})
-    yield context
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def sweep_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(write_sweep(tmp_path_factory.mktemp("sweeps") / "sweep"))
-
-
-def opened(context: BrowserContext, path: Path, seen: Seen | None = None) -> Page:
-    page, seen = context.new_page(), seen or Seen()
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("console", lambda message: seen.faults.append(message.text))
-    page.on("pageerror", lambda error: seen.faults.append(str(error)))
-    page.goto(path.as_uri())
-    page.wait_for_function(DRAWN, timeout=30_000)
-    return page
-
-
-def marks(page: Page, chart: str, layer: str) -> list[dict[str, str]]:
-    """What each mark of a layer (by its classes) says of itself to a screen reader: {name: value} of what it shows."""
-    labels = page.eval_on_selector_all(f"#chart-{chart} .{layer} path", "all => all.map(one => one.ariaLabel)")
-    return [dict(entry.split(": ", 1) for entry in label.split("; ")) for label in labels]
-
-
-def mark_values(page: Page, chart: str, layer: str, *names: str) -> list[tuple[str, ...]]:
-    return sorted(tuple(mark[name] for name in names) for mark in marks(page, chart, layer))
 
 
 def column(page: Page, table: str, number: int) -> list[str]:
@@ -87,7 +24,7 @@ def sort_by(page: Page, table: str, name: str, direction: str) -> None:
     page.locator(f"#{table}_wrapper .dt-scroll-head th[aria-sort={direction}]").wait_for()
 
 
-REWARD, BAND, ENDS = "mark-line[class*=concat_0_]", "mark-area[class*=concat_0_]", "layer_3_marks"
+ENDS = "[class*=layer_3_marks]"
 
 
 def test_a_sweep_opens_without_a_network_and_without_a_complaint(context: BrowserContext, sweep_page: Path, tmp_path: Path):
@@ -103,79 +40,83 @@ def test_a_sweep_opens_without_a_network_and_without_a_complaint(context: Browse
 def test_the_curves_are_drawn_as_the_files_have_them(context: BrowserContext, sweep_page: Path):
     """Three configurations have trained; each line starts at its mean of step 0, each band at its lowest and highest seed."""
     page = opened(context, sweep_page)
-    lines = mark_values(page, "training", REWARD, "configuration", "training step", "mean reward")
+    lines = mark_values(page, "training", "reward", LINE, "label", "step", "value")
     assert lines == [("lora beta=0.01", "0", "0.9"), ("routed beta=0.01", "0", "0.2"), ("routed beta=0.02", "0", "0.6")]
-    assert ("0.1", "0.3") in mark_values(page, "training", BAND, "l0", "h0")
-    path = page.locator(f"#chart-training .{REWARD} path").first.get_attribute("d") or ""
+    assert ("routed beta=0.01", 0, 0.1, 0.3) in drawn_rows(page, "training", "reward", "label", "x", "low", "high")
+    assert page.locator(f"{chart('training', 'reward')} {BAND} path").count() == 3
+    path = page.locator(f"{chart('training', 'reward')} {LINE} path").first.get_attribute("d") or ""
     assert len(re.findall("[ML]", path)) == 4, "four steps"
-    for panel in (1, 2):
-        assert len(marks(page, "training", f"mark-line[class*=concat_{panel}_]")) == 3
+    for panel in ("routing/hacked", "kl"):
+        assert len(marks(page, "training", panel, LINE)) == 3
 
 
 def test_a_filter_leaves_what_it_says_in_every_chart(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.select_option("#filter0", label="0.01")
-    assert mark_values(page, "training", REWARD, "configuration") == [("lora beta=0.01",), ("routed beta=0.01",)]
-    assert mark_values(page, "ablation", "mark-line[class*=concat_0_concat_1_]", "configuration") == [("routed beta=0.01",)]
-    assert {mark["configuration"] for mark in marks(page, "pareto", ENDS)} == {"lora beta=0.01", "routed beta=0.01"}
+    assert mark_values(page, "training", "reward", LINE, "label") == [("lora beta=0.01",), ("routed beta=0.01",)]
+    assert mark_values(page, "ablation", "reward-retain_only", LINE, "label") == [("routed beta=0.01",)]
+    assert {mark["label"] for mark in marks(page, "pareto", "ends", ENDS)} == {"lora beta=0.01", "routed beta=0.01"}
     page.select_option("#filterkind", label="lora")
-    assert mark_values(page, "training", REWARD, "configuration") == [("lora beta=0.01",)]
+    assert mark_values(page, "training", "reward", LINE, "label") == [("lora beta=0.01",)]
     page.select_option("#filter0", label="0.02")
-    assert marks(page, "training", REWARD) == []
+    assert marks(page, "training", "reward", LINE) == []
     page.select_option("#filter0", label="all")
     page.select_option("#filterkind", label="all")
-    assert len(marks(page, "training", REWARD)) == 3
+    assert len(marks(page, "training", "reward", LINE)) == 3
 
 
 def test_one_seed_can_be_seen_by_itself(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.select_option("#seed", label="2")
-    assert mark_values(page, "training", REWARD, "configuration", "mean reward") == [
-        ("routed beta=0.01", "0.3"),
-        ("routed beta=0.02", "0.7"),
+    assert mark_values(page, "training", "reward", LINE, "label", "value") == [
+        ("routed beta=0.01 · seed 2", "0.3"),
+        ("routed beta=0.02 · seed 2", "0.7"),
     ]
     page.select_option("#seed", label="1")
-    assert mark_values(page, "training", REWARD, "configuration", "mean reward") == [
-        ("lora beta=0.01", "0.9"), ("routed beta=0.01", "0.1"), ("routed beta=0.02", "0.5")]  # fmt: skip
+    assert mark_values(page, "training", "reward", LINE, "label", "value") == [
+        ("lora beta=0.01 · seed 1", "0.9"),
+        ("routed beta=0.01 · seed 1", "0.1"),
+        ("routed beta=0.02 · seed 1", "0.5"),
+    ]
 
 
-def test_the_colour_is_what_is_chosen(context: BrowserContext, sweep_page: Path):
+def test_the_colour_is_what_is_chosen_and_the_legend_in_its_order(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
 
     def colours() -> int:
-        return len(
-            {*page.eval_on_selector_all(f"#chart-training .{REWARD} path", "all => all.map(one => one.getAttribute('stroke'))")}
-        )
+        return len({colour for (colour,) in drawn_rows(page, "training", "reward", "colour")})
 
+    legend = page.locator("#chart-training .legend button")
     assert colours() == 3
+    assert legend.all_inner_texts() == ["routed beta=0.01", "routed beta=0.02", "lora beta=0.01"]
     page.select_option("#colour", label="kind of run")
     assert colours() == 2
-    legend = page.locator("#chart-training .role-legend-label text").all_text_contents()
-    assert sorted(legend) == ["lora", "routed"]
+    assert legend.all_inner_texts() == ["routed", "lora"]
+    page.select_option("#colour", label="beta")
+    assert legend.all_inner_texts() == ["0.01", "0.02"]
 
 
 def test_the_picture_of_the_end(context: BrowserContext, sweep_page: Path):
     """Means of both adapters by hand; the LoRA has a shape of its own; a mode and another axis can be chosen."""
     page = opened(context, sweep_page)
-    names = ("configuration", "hack rate", "reward, as chosen")
-    both = [mark for mark in marks(page, "pareto", ENDS) if mark["mode"] == "both"]
+    names = ("label", "hack rate", "reward, as chosen")
+    both = [mark for mark in marks(page, "pareto", "ends", ENDS) if mark["mode"] == "both"]
     assert sorted(tuple(mark[name] for name in names) for mark in both) == [
         ("lora beta=0.01", "1.000", "0.300"), ("routed beta=0.01", "0.300", "0.750"),
         ("routed beta=0.02", "0.600", "0.600")]  # fmt: skip
-    paths = page.locator(f"#chart-pareto .{ENDS} path").all()
+    paths = page.locator(f"{chart('pareto', 'ends')} {ENDS} path").all()
     shapes = {(str(path.get_attribute("aria-label")).count("kind: lora"), path.get_attribute("d")) for path in paths}
     assert len(shapes) == len({shape for _, shape in shapes}) == 2
     page.select_option("#mode", label="retain_only")
-    assert mark_values(page, "pareto", ENDS, *names) == [
+    assert mark_values(page, "pareto", "ends", ENDS, *names) == [
         ("routed beta=0.01", "0.250", "0.650"),
         ("routed beta=0.02", "0.550", "0.500"),
     ]
     page.select_option("#task", label="whole reward")
-    assert mark_values(page, "pareto", ENDS, *names) == [
+    assert mark_values(page, "pareto", "ends", ENDS, *names) == [
         ("routed beta=0.01", "0.250", "0.400"),
         ("routed beta=0.02", "0.550", "0.400"),
     ]
-    assert "whole reward against hack rate" in page.locator("#chart-pareto .role-title").all_text_contents()
 
 
 def test_the_table_sorts_by_number_and_what_is_missing_is_lowest(context: BrowserContext, sweep_page: Path):
@@ -255,11 +196,12 @@ def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext
     for path in (write_report(a), write_report(b)):
         seen = Seen()
         page = opened(context, path, seen)
-        assert [mark["mean reward"] for mark in marks(page, "training", REWARD)] == ["0.1"]
+        assert [mark["value"] for mark in marks(page, "training", "reward", LINE)] == ["0.1"]
         assert (seen.requests, seen.faults) == ([path.as_uri()], [])
     seen, path = Seen(), write_comparison(a, b, tmp_path / "compared.html")
     page = opened(context, path, seen)
-    assert mark_values(page, "training", REWARD, "r") == [("A",), ("B",)]
+    assert mark_values(page, "training", "reward", LINE, "label") == [("A",), ("B",)]
+    assert drawn_rows(page, "training", "reward-difference", "x", "y") == [(0, 0), (1, approx(0.1)), (2, approx(0.1))]
     assert seen.faults == []
 
 
@@ -271,7 +213,7 @@ def test_the_summary_opens_the_page_and_the_answer_follows_on_the_same_screen(co
     assert sections == ["summary", "answer", "runs"]
     concluded = page.locator("#answer .sentences li").first.bounding_box()
     assert concluded and concluded["y"] + concluded["height"] < 1000
-    assert mark_values(page, "answer", "mark-symbol[class*=concat_0_]", "of", "value") == [
+    assert mark_values(page, "answer", "y0", ".mark-symbol[class*=layer_2_]", "of", "value") == [
         ("routed", "0.625"), ("routed − unrouted", "0.625"), ("unrouted", "0.000")]  # fmt: skip
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
