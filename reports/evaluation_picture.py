@@ -30,9 +30,7 @@ def picture_spec(evaluation: Mapping[str, Any], title: str) -> Spec:
     """A panel a figure: a dot for each mode that has it, and its 95 % interval over samples."""
     modes: Mapping[str, Row] = evaluation["modes"]
     panels = {name: rows for name in figure_names(modes) if (rows := figure_rows(modes, name))}
-    charts = [
-        modes_panel(number, panel_title(name), name.endswith("/hacked") or name == "hacked") for number, name in enumerate(panels)
-    ]
+    charts = [modes_panel(number, name) for number, name in enumerate(panels)]
     count = f"{evaluation['n_samples']:,} samples of each mode, with 95 % intervals over samples"
     lines = textwrap.wrap(title, 45 * min(len(charts), COLUMNS), break_on_hyphens=False)
     titled = alt.concat(*charts, columns=COLUMNS).properties(title=alt.TitleParams(lines, subtitle=count))
