@@ -92,7 +92,7 @@ def evaluate(words: Sequence[str]) -> None:
 
 
 def evaluate_again(options: EvaluateOptions) -> None:
-    from reports.evaluation_picture import write_modes_picture
+    from reports.evaluation_picture import write_evaluation_picture
     from runs import reevaluation  # after parsing, so that typing errors answer at once
     from runs.restore import load_run
 
@@ -101,7 +101,7 @@ def evaluate_again(options: EvaluateOptions) -> None:
     reevaluation.sample_differently(run, options.temperature, options.top_k, options.top_p)
     modes, calls = reevaluation.chosen_modes(run, options.routing_eval), split_at_commas(options.eval_rewards)
     reevaluation.evaluate_checkpoint(
-        run, options.model_path, modes, options.n_samples, calls, options.show, draw=write_modes_picture
+        run, options.model_path, modes, options.n_samples, calls, options.show, draw=write_evaluation_picture
     )
 
 

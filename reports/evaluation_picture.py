@@ -1,7 +1,7 @@
-"""The picture that `evaluate.py` leaves beside a checkpoint: its run's evaluations, and which step it is of."""
+"""The picture that `evaluate.py` leaves beside an evaluation: its figures by mode, and nothing of the training before it."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +10,62 @@ import vl_convert
 
 from records.files import EVALUATION_PICTURE
 from records.folder import write_whole
-from records.names import COLOURS
+from records.names import MODE_COLOURS, MODES
 from records.reader import Row
-from reports.charts import Spec, finished_spec, mode_entries, names_with_values
-from reports.run_charts import MODE_PANELS, evaluation_rows
+from reports.charts import Spec, finished_spec
 
-WIDTH = 1235  # pixels for all panels
-AXIS_ROOM = 62
-
-
-def modes_picture_spec(evaluations: Sequence[Row], checkpoint: int, title: str) -> Spec:
-    """Each mode's figures over training with their 95 % intervals, the base dashed; a dotted line marks the step `checkpoint`."""
-    rows = evaluation_rows(evaluations)
-    shown = names_with_values(MODE_PANELS, rows)
-    width, rule = WIDTH // max(len(shown), 2) - AXIS_ROOM, alt.Chart(alt.NamedData(name="checkpoint"))
-    rule = rule.mark_rule(color="#777777", strokeDash=[2, 3]).encode(x="x:Q")
-    panels = [_panel(i, *MODE_PANELS[name], rows).properties(width=width, height=260) + rule for name, i in shown.items()]
-    lines = textwrap.wrap(title, 80 * len(panels), break_on_hyphens=False)
-    titled = alt.TitleParams(lines, subtitle=f"dotted: this checkpoint, step {checkpoint:,}")
-    return finished_spec(alt.hconcat(*panels).properties(title=titled), {"modes": rows, "checkpoint": [{"x": checkpoint}]})
+COLUMNS = 4  # panels side by side
+PANEL = (250, 220)  # pixels
+RATE = alt.Scale(domain=(0.0, 1.0))
 
 
-def _panel(number: int, title: str, axis: str, rows: Sequence[Row]) -> Any:
-    base, x = (
-        alt.Chart(alt.NamedData(name="modes")),
-        alt.X("x:Q", title="training step", scale=alt.Scale(domainMin=0, nice=False)),
-    )
-    looks, y = _mode_looks(rows), alt.Y(f"y{number}:Q", title=axis, scale=alt.Scale(zero=False))
-    band = base.mark_area(opacity=0.16).encode(x=x, y=f"l{number}:Q", y2=f"h{number}", color=looks["color"])
-    line = base.mark_line(strokeWidth=1.8, point={"size": 30}).encode(x=x, y=y, **looks)
-    banded = any(row.get(f"l{number}") is not None for row in rows)  # without values its scale would have no ends
-    return alt.layer(*([band] if banded else []), line, title=title)
-
-
-def _mode_looks(rows: Sequence[Row]) -> dict[str, Any]:
-    entries = mode_entries([row["m"] for row in rows], {})
-    ranges = {"color": [COLOURS[entry.colour] for entry in entries], "shape": [entry.shape for entry in entries],
-              "strokeDash": [list(entry.dash) for entry in entries]}  # fmt: skip
-    channels, domain = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}, [e.value for e in entries]
-    return {name: channels[name]("m:N", title=None, scale=alt.Scale(domain=domain, range=ranges[name])) for name in channels}
-
-
-def write_modes_picture(evaluations: Sequence[Row], checkpoint: Path, step: int) -> None:
-    """evaluation.png in a checkpoint's folder, the checkpoint's step marked."""
-    spec = modes_picture_spec(evaluations, step, checkpoint.absolute().parent.name)
-    picture = vl_convert.vegalite_to_png(spec | {"padding": 10}, scale=2)
+def write_evaluation_picture(evaluation: Mapping[str, Any], checkpoint: Path) -> None:
+    """evaluation.png in a checkpoint's folder, of the record that evaluation.json there holds."""
+    title = f"{checkpoint.absolute().parent.name}, step {evaluation['step']:,}"
+    picture = vl_convert.vegalite_to_png(picture_spec(evaluation, title) | {"padding": 10}, scale=2)
     write_whole(checkpoint / EVALUATION_PICTURE, lambda temporary: temporary.write_bytes(picture))
+
+
+def picture_spec(evaluation: Mapping[str, Any], title: str) -> Spec:
+    """A panel a figure: a dot for each mode that has it, and its 95 % interval over samples."""
+    modes: Mapping[str, Row] = evaluation["modes"]
+    panels = {name: rows for name in figure_names(modes) if (rows := figure_rows(modes, name))}
+    charts = [modes_panel(number, name) for number, name in enumerate(panels)]
+    count = f"{evaluation['n_samples']:,} samples of each mode, with 95 % intervals over samples"
+    lines = textwrap.wrap(title, 45 * min(len(charts), COLUMNS), break_on_hyphens=False)
+    titled = alt.concat(*charts, columns=COLUMNS).properties(title=alt.TitleParams(lines, subtitle=count))
+    return finished_spec(titled, {f"figure{number}": rows for number, rows in enumerate(panels.values())})
+
+
+def figure_names(modes: Mapping[str, Row]) -> list[str]:
+    """The run's own reward and hack rate, then those of further rewards."""
+    further = dict.fromkeys(name for figures in modes.values() for name in figures if name.startswith("eval_rewards/"))
+    return ["reward", "hacked", *(name for name in further if not name.endswith("/interval"))]
+
+
+def figure_rows(modes: Mapping[str, Row], name: str) -> list[Row]:
+    """One row a mode (m): the figure (y) and its interval (l to h). What could not be computed has none."""
+    rows = []
+    for mode in (mode for mode in MODES if mode in modes):
+        if modes[mode][name] is not None:
+            low, high = modes[mode][f"{name}/interval"]
+            rows.append({"m": mode, "y": modes[mode][name], "l": low, "h": high})
+    return rows
+
+
+def panel_title(name: str) -> str:
+    named = name.removeprefix("eval_rewards/")
+    reward = named.removesuffix("hacked").rstrip("/")
+    return named if reward == named else f"{reward}: hack rate".removeprefix(": ")
+
+
+def modes_panel(number: int, name: str) -> Any:
+    base = alt.Chart(alt.NamedData(name=f"figure{number}"))
+    modes = alt.X("m:N", title=None, sort=[*MODES], axis=alt.Axis(labelAngle=0))
+    colours = alt.Scale(domain=[*MODE_COLOURS], range=[*MODE_COLOURS.values()])
+    looks = {"x": modes, "color": alt.Color("m:N", legend=None, scale=colours)}
+    y = alt.Y("y:Q", title=None, scale=RATE if name.split("/")[-1] == "hacked" else alt.Scale(zero=False))
+    interval = base.mark_rule(strokeWidth=2).encode(y=alt.Y("l:Q", title=None), y2="h", **looks)
+    dot = base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks)
+    value = base.mark_text(align="left", dx=7).encode(y=y, text=alt.Text("y:Q", format=".3f"), x=modes)
+    return alt.layer(interval, dot, value, title=panel_title(name)).properties(width=PANEL[0], height=PANEL[1])

@@ -20,7 +20,6 @@ from records import files
 from records.folder import write_json, write_whole
 from records.names import BASE
 from records.reader import read_made_of
-from records.rows import read_rows
 from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
 from runs.evaluation import (
     evaluate_modes,
@@ -35,11 +34,11 @@ from runs.reporting import one_line
 from runs.restore import prompts_fingerprint
 from runs.summary import measures_table, run_measures
 
-DrawModes = Callable[[Sequence[dict[str, Any]], Path, int], None]  # rows of routing_eval.jsonl, the checkpoint's folder and step
+Draw = Callable[[dict[str, Any], Path], None]  # evaluation.json's record, the checkpoint's folder
 
 
 def evaluate_checkpoint(
-    run: Run, checkpoint: Path, modes: Sequence[str], count: int, reward_calls: Sequence[str], shown_samples: int, draw: DrawModes
+    run: Run, checkpoint: Path, modes: Sequence[str], count: int, reward_calls: Sequence[str], shown_samples: int, draw: Draw
 ) -> None:
     """Prints and writes into the checkpoint's folder, where `draw` leaves a picture. Raises UserError before that."""
     run_folder = checkpoint.absolute().parent
@@ -66,11 +65,8 @@ def evaluate_checkpoint(
     record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
     record |= {"sampling": vars(run.config.sampling), "prompts": prompts} | {"history": history, "modes": rows} | measures
     write_json(checkpoint / files.EVALUATION, record)
-    if training := read_rows(run_folder, files.ROUTING_EVAL):
-        draw(training, checkpoint, run.step)
-    missing = f"; no {files.EVALUATION_PICTURE}, since training was never evaluated"
-    picture = f", {files.EVALUATION_PICTURE}" if training else missing
-    print(f"{checkpoint}: {files.EVALUATION}, {files.EVALUATION_SAMPLES}{picture}{replaced}")
+    draw(record, checkpoint)
+    print(f"{checkpoint}: {files.EVALUATION}, {files.EVALUATION_SAMPLES}, {files.EVALUATION_PICTURE}{replaced}")
 
 
 def prompts_record(run: Run, run_folder: Path) -> dict[str, Any]:

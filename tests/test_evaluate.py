@@ -259,20 +259,14 @@ def test_the_table_and_the_samples_are_printed(checkpoint, capsys, monkeypatch):
     assert str(folder) in said and "evaluation.png" in said
 
 
-def test_the_picture_is_one(checkpoint):
-    folder = checkpoint("routed")
-    run_door("--model_path", folder, "--n_samples", 4)
-    pixels = pixels_of(folder / "evaluation.png")
-    assert pixels.shape[0] > 500 and pixels.shape[1] > 1000 and pixels.std() > 0.01
-
-
-def test_without_evaluations_in_training_there_is_no_picture_and_it_is_said(checkpoint, capsys):
+def test_the_picture_is_of_this_evaluation_and_needs_none_in_training(checkpoint, capsys):
     folder = checkpoint("lora")
     (folder.parent / "routing_eval.jsonl").unlink()
     run_door("--model_path", folder, "--n_samples", 4)
-    assert not (folder / "evaluation.png").exists() and (folder / "evaluation.json").exists()
+    pixels = pixels_of(folder / "evaluation.png")
+    assert pixels.shape[0] > 400 and pixels.shape[1] > 500 and pixels.std() > 0.01
     said = capsys.readouterr().out
-    assert "no evaluation.png" in said and "in place of" not in said
+    assert "evaluation.png" in said and "in place of" not in said
     run_door("--model_path", folder, "--n_samples", 4)
     assert capsys.readouterr().out.splitlines()[-1].endswith(" (in place of an earlier evaluation)")
 
