@@ -4,16 +4,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from configs.cli import ExperimentOptions, option_values, parse_with_config, run_main
+from configs.cli import ExperimentOptions, option_values, options_named, parse_with_config, run_main
 from configs.errors import UserError
+from configs.naming import to_dict
 from configs.resolve import refuse_inert
-from envs.prepare import refuse_idle_share
+from envs.prepare import check_names, refuse_idle_share
 from records import files
+from records.folder import yaml_text
 from records.reader import is_run
+from runs.listing import LISTS, help_sections, listing
 
 DESCRIPTION = """Train a very small language model with GRPO and, if wanted, gradient routing.
 
@@ -41,10 +44,20 @@ ResumeSetting = Annotated[
 ]
 
 
+if TYPE_CHECKING:
+    Listed = str
+else:
+    Listed = Literal[*LISTS]
+
+
 @dataclass(frozen=True)
 class LaunchOptions(ExperimentOptions):
     resume: ResumeSetting = None
     """Continue the run in this folder, or the one that these settings have, from its last checkpoint."""
+    print_config: bool = False
+    """Print the settings as the run's config.yaml would hold them, which --config reads, and stop."""
+    list: Listed | None = None
+    """Print what there is of these, a line each, those of --plugin too, and stop."""
 
 
 def parse_options(words: Sequence[str]) -> LaunchOptions:
@@ -52,14 +65,29 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
     folder = next((Path(value) for value in option_values("--resume", words) if not value.startswith("--")), None)
     if folder and not is_run(folder):
         raise UserError(f"--resume {folder}: is not a run's folder: it has no {files.CONFIG}")
-    options, named = parse_with_config(LaunchOptions, words, DESCRIPTION, "launch.py", record=folder and folder / files.CONFIG)
-    refuse_inert(options.experiment, named)
-    refuse_idle_share(options.experiment, named)
+    beneath = folder and folder / files.CONFIG
+    options, named = parse_with_config(LaunchOptions, words, DESCRIPTION, "launch.py", record=beneath, sections=help_sections)
+    if options.list is None:
+        refuse_inert(options.experiment, named)
+        refuse_idle_share(options.experiment, named)
+        check_names(options.experiment)
+    elif others := sorted({*named, *options_named(words)} - {"list", "plugin", "plugins", "config"}):
+        raise UserError(f"--{others[0]}: has no effect with --list {options.list}")
+    if options.print_config and options.resume is not None:
+        raise UserError(f"--print_config: has no effect with --resume; a run's settings stand in its {files.CONFIG}")
     return options
 
 
 def launch(words: Sequence[str]) -> int:
     options = parse_options(words)
+    if options.list is not None:
+        print(listing(options.list, options.experiment.plugins))
+        return 0
+    if options.print_config:
+        from grpo.run import prepare  # which knows whether there is a GPU
+
+        print(yaml_text(to_dict(prepare(options.experiment))), end="")
+        return 0
     from runs.resume import run_to_resume  # after parsing, so that --help and typing errors answer at once
     from runs.trainer import resume, train
 

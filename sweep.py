@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -20,6 +20,7 @@ from configs.sweep_words import sweep_from_words
 from envs.prepare import folder_of, prepare
 from records.reader import read_sweep
 from records.text import text_of
+from runs.listing import help_sections
 from sweeps.backends.backend import ScheduleOptions, check_schedule
 from sweeps.backends.devices import gpus
 from sweeps.backends.local import cores, cpu_slots, needs_gpu
@@ -47,6 +48,8 @@ Words = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
 
 @settings()
 class SweepOptions(ExperimentOptions):
+    not_offered: ClassVar[frozenset[str]] = ExperimentOptions.not_offered | {"overwrite", "wandb.group"}
+
     file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[FILE.py]")] = None
     """A Python file that builds a Sweep: its base, its grid, its baselines."""
     grid: Annotated[Words, tyro.conf.arg(metavar="NAME=VALUE,VALUE ...")] = ()
@@ -79,7 +82,7 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
     """What a command line asks for. Raises UserError."""
     if "--resume" in words:
         raise UserError("--resume: not in a sweep; the same command again goes on where it was interrupted")
-    options, named = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py")  # on the command line and in YAML
+    options, named = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py", sections=help_sections)
     file = Sweep()
     if options.file is not None:
         file = load_sweep(options.file)

@@ -4,24 +4,24 @@ A YAML file becomes command-line words that stand before the user's own, so that
 command line wins. Every mistake is a UserError of one line.
 """
 
-import difflib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import tyro
 from tyro import _errors as tyro_errors
 
-from configs.errors import RunFailure, UserError
+from configs.errors import RunFailure, UserError, did_you_mean
 from configs.experiment import Experiment
+from configs.help import Sections, asks_for_help, help_rules, print_sections
 from configs.naming import default_settings
 from configs.resolve import with_setting, without_effect
 from configs.yaml_words import PLUGINS, SETTINGS, is_record, read_leaves, setting_word, setting_words
@@ -33,6 +33,9 @@ Options = TypeVar("Options")
 class ExperimentOptions:
     """What every door that takes an experiment begins with."""
 
+    # Settings that training can only refuse, so that neither help nor suggestions name them.
+    not_offered: ClassVar[frozenset[str]] = frozenset({"sampling.top_k", "sampling.top_p"})
+
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     """A YAML file with any of these settings; the command line wins."""
@@ -42,6 +45,11 @@ def parse(
     options: type[Options], words: Sequence[str], description: str = "", prog: str = "", default: Options | None = None
 ) -> Options:
     """Parses command-line words, over `default`. `--help` prints and exits with 0; mistakes raise UserError."""
+    if unknown := [word for word in words if word.startswith(("--tyro-", "--tyro_"))]:  # completes the name of a program alone
+        raise UserError(f"{unknown[0]}: no such option; --help lists them")
+    for_help: dict[str, Any] = {}
+    if asks_for_help(words):
+        for_help = {"config": (tyro.conf.DisallowNone,), "registry": help_rules(_not_offered(options))}
     with tyro_errors.on_parse_error(partial(_raise_user_error, _option_names(options))):
         try:
             return tyro.cli(
@@ -51,6 +59,7 @@ def parse(
                 description=description,
                 prog=prog,
                 use_underscores=True,
+                **for_help,
             )
         except SystemExit as stop:
             if stop.code in (0, None):
@@ -61,16 +70,21 @@ def parse(
 def _option_names(options: type) -> list[str]:
     """Sorted; an experiment stands for its settings."""
     names = {entry.name for entry in fields(options)}
-    return sorted(names - {"experiment"} | {*SETTINGS} - {PLUGINS} | {"plugin"}) if "experiment" in names else sorted(names)
+    if "experiment" in names:
+        names = names - {"experiment"} | {*SETTINGS} - {PLUGINS} - _not_offered(options) | {"plugin"}
+    return sorted(names)
+
+
+def _not_offered(options: type) -> frozenset[str]:
+    return options.not_offered if issubclass(options, ExperimentOptions) else frozenset()
 
 
 def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> None:
     match event:
         case tyro_errors.UnrecognizedArgs(tokens=tokens):
             option = tokens[0].partition("=")[0]
-            raise UserError(
-                f"{option}: no such option{_suggestion(_underscored(option), [f'--{name}' for name in names])}; --help lists them"
-            )
+            meant = did_you_mean(_underscored(option), [f"--{name}" for name in names])
+            raise UserError(f"{option}: no such option{meant}; --help lists them")
         case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
             raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
         case tyro_errors.BadValue(argument=argument):
@@ -99,16 +113,10 @@ def _underscored(option: str) -> str:
     return option.replace("-", "_").replace("__", "--", 1)
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
-    same_word = [each for each in known if each.rpartition(".")[2] == name.lstrip("-")]
-    close = same_word or difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def parse_value(name: str, value: Any) -> Any:
     """The value of one setting, as a command-line word or as Python has it, through the same parser. Raises UserError."""
     if name not in SETTINGS:
-        raise UserError(f"no such setting{_suggestion(name, SETTINGS)}")
+        raise UserError(f"no such setting{did_you_mean(name, SETTINGS)}")
     if name == PLUGINS:
         raise UserError("--plugin FILE names files for all runs")
     if isinstance(SETTINGS[name], bool):
@@ -158,13 +166,18 @@ def parse_with_config(
     prog: str,
     default: Options | None = None,
     record: Path | None = None,
+    sections: Sections = lambda _: {},
 ) -> tuple[Options, frozenset[str]]:
     """As `parse`, with the settings of `--config FILE` underneath, and below them those of `record`, a run's config.yaml.
 
     Also tells the dotted names of the settings that somebody asked for, at whatever value: `refuse_inert` takes them.
+    Help ends with the `sections` of the plugins among the words.
     """
-    if {"-h", "--help"} & {*words}:
-        return parse(options, words, description, prog, default), frozenset()
+    if asks_for_help(words):
+        try:
+            return parse(options, words, description, prog, default), frozenset()
+        finally:
+            print_sections(sections(option_values("--plugin", words)))
     beneath: list[str] = []
     named = options_named(words) & SETTINGS.keys()
     for path in filter(None, (record, *map(Path, option_values("--config", words)[-1:]))):

@@ -36,6 +36,11 @@ PART_OF_NAME = "must be part of a folder's name: at most 100 letters, digits and
 FolderName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,99})?$", description=PART_OF_NAME)]
 
 
+def default_is(words: str) -> Any:
+    """What help says of a setting whose default is worked out, or is nothing."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
+
+
 def _listed(value: Any) -> Any:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else value
 
@@ -87,7 +92,7 @@ RewardSetting = Annotated[
 @settings("env")
 class EnvironmentSettings:
     name: str = "stories"
-    """Where prompts and scores come from; `envs/__init__.py` lists them."""
+    """Where prompts and scores come from; below are their names."""
     prompt_length: AtLeastOne = 8
     """Tokens of a story that make a prompt; only with --env.name stories."""
     bos: Literal["auto", "always", "never"] = "auto"
@@ -97,8 +102,8 @@ class EnvironmentSettings:
     """Training prompts, at the most."""
     num_eval_prompts: AtLeastOne = 1_000
     """Evaluation prompts, at the most; none of them is a training prompt."""
-    detector: str | None = None
-    """Which completions count as detected, as NAME(PARAM=VALUE); by default the one that the reward names."""
+    detector: Annotated[str | None, default_is("the one that the reward names")] = None
+    """Which completions count as detected, as NAME(PARAM=VALUE); below are their names."""
     eligible_fraction: Share = 1.0
     """Share of training samples that can earn the reward's forget components; the others are scored without."""
 
@@ -124,19 +129,19 @@ class RoutingSettings:
 
 @settings("adapter")
 class AdapterSettings:
-    kind: Literal["none", "lora", "dual_lora"] | None = None
-    """none trains all weights; default: dual_lora with routing, else none."""
-    rank: AtLeastOne | None = None
-    """Rank of a single LoRA; default 8."""
-    retain_rank: AtLeastOne | None = None
-    """Rank of the retain adapter; default 4."""
-    forget_rank: AtLeastOne | None = None
-    """Rank of the forget adapter; default 4."""
-    alpha: Positive | None = None
-    """An adapter's output is scaled by alpha / rank; default 16."""
-    stride: AtLeastOne | None = None
-    """Adapters in every stride-th layer; default 1."""
-    preset: Literal["r1", "r2", "r4", "r8", "r16", "r32", "r1h"] | None = None
+    kind: Annotated[Literal["none", "lora", "dual_lora"] | None, default_is("dual_lora with routing, else none")] = None
+    """none trains all weights."""
+    rank: Annotated[AtLeastOne | None, default_is("8")] = None
+    """Rank of a single LoRA."""
+    retain_rank: Annotated[AtLeastOne | None, default_is("4")] = None
+    """Rank of the retain adapter."""
+    forget_rank: Annotated[AtLeastOne | None, default_is("4")] = None
+    """Rank of the forget adapter."""
+    alpha: Annotated[Positive | None, default_is("16.0")] = None
+    """An adapter's output is scaled by alpha / rank."""
+    stride: Annotated[AtLeastOne | None, default_is("1")] = None
+    """Adapters in every stride-th layer."""
+    preset: Annotated[Literal["r1", "r2", "r4", "r8", "r16", "r32", "r1h"] | None, default_is("none")] = None
     """All ranks and alpha at once (r1h: rank 1 in every second layer)."""
 
 
@@ -192,7 +197,7 @@ class WandbSettings:
     """offline writes into the run's folder."""
     project: str = "small-rl"
     """The wandb project."""
-    group: str = ""
+    group: Annotated[str, default_is("none")] = ""
     """Runs of one group stand together; sweeps set it."""
 
 
@@ -201,7 +206,7 @@ class Experiment:
     """Train a small language model with GRPO and, if wanted, gradient routing."""
 
     reward: RewardSetting = "happy_binary"
-    """What is rewarded: a name, a name with parameters, or a combination (see docs/rewards_and_environments.md)."""
+    """What is rewarded: a name (they stand below), one with parameters, or a combination (docs/rewards_and_environments.md)."""
     plugins: tyro.conf.UseAppendAction[Annotated[Plugins, tyro.conf.arg(name="plugin", metavar="FILE.py")]] = ()
     """A Python file with rewards, detectors or environments of your own; may be given several times."""
     model: str = "nursery"
@@ -224,15 +229,15 @@ class Experiment:
     """Completions a step; a multiple of num_generations."""
     num_generations: AtLeastOne = 16
     """Completions of each prompt: a group."""
-    lr: Positive | None = None
-    """Peak learning rate; default 1e-5 for full fine-tuning, 3e-4 with adapters."""
+    lr: Annotated[Positive | None, default_is("3e-4 with adapters, else 1e-5")] = None
+    """Peak learning rate."""
     beta: NotNegative = 0.02
     """Weight of the KL to the reference; 0 does without a reference."""
-    name: FolderName = ""
+    name: Annotated[FolderName, default_is("none")] = ""
     """Put before the name of the run's folder, which tells the settings; of a sweep, its folder's name."""
-    tags: Tags = ()
+    tags: Annotated[Tags, default_is("none")] = ()
     """Words to find runs by, in wandb and on pages."""
-    notes: str = ""
+    notes: Annotated[str, default_is("none")] = ""
     """What the run is for, in a sentence."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
@@ -248,17 +253,18 @@ class Experiment:
     """Steps between checkpoints; there is always one at the end."""
     eval_every: AtLeastOne = 100
     """Steps between evaluations; there is always one before the first step and one at the end."""
-    advantages: Rule | None = None
+    advantages: Annotated[Rule | None, default_is("good_only with routing or filter, else group")] = None
     """What rewards are compared with. group: the whole group. good_only: good samples with the good ones alone.
-    balanced: all samples with the mean of the good ones. Default: good_only with routing or filter, else group."""
+    balanced: all samples with the mean of the good ones."""
     baseline: Literal["none", "filter", "reward_penalty"] = "none"
     """Instead of routing: drop labelled samples, or take reward_penalty off their reward."""
     reward_penalty: Positive = 1.0
     """What --baseline reward_penalty takes off."""
-    reward_penalty_on: Literal["forget", "all"] | None = None
-    """Taken off what the reward's forget components pay, or off the whole reward, at most all of it. Default: forget
-    where the reward has such components."""
-    lora_rank: AtLeastOne | None = None
+    reward_penalty_on: Annotated[
+        Literal["forget", "all"] | None, default_is("forget where the reward has such components, else all")
+    ] = None
+    """Taken off what the reward's forget components pay, or off the whole reward, at most all of it."""
+    lora_rank: Annotated[AtLeastOne | None, default_is("none")] = None
     """Short for --adapter.kind lora --adapter.rank N."""
     env: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)

@@ -5,7 +5,7 @@ line, on the command line, in YAML and in Python alike.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import field, fields
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
@@ -74,5 +74,11 @@ def accepted(hint: Any, fault: ErrorDetails) -> str:
         return f"must be {details['class_name']}"
     if fault["type"] in KINDS and len(fault["loc"]) == 1:  # not in a member of a union
         return f"must be {KINDS[fault['type']]}"
-    extras = [extra for part in (hint, *get_args(hint)) for extra in getattr(part, "__metadata__", ())]
-    return next(extra.description for extra in extras if isinstance(extra, FieldInfo) and extra.description)
+    return next(extra.description for extra in _extras(hint) if isinstance(extra, FieldInfo) and extra.description)
+
+
+def _extras(hint: Any) -> Iterator[Any]:
+    """Of an annotation and the members of its union."""
+    yield from getattr(hint, "__metadata__", ())
+    for part in get_args(hint):
+        yield from _extras(part)

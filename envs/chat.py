@@ -16,10 +16,11 @@ def build_chat(
     unk_id: int | None,
     settings: EnvironmentSettings,
 ) -> Environment:
-    """A prompt for each new question of `texts("train")`, and of `texts("eval")` for evaluation, in their order.
+    """Prompts are questions in the model's chat template, which the policy replies to.
 
-    `encode` puts a question into the chat template. Raises ValueError where either has none, and where more than 1 % of its
-    prompt tokens are unknown to the tokenizer.
+    There is one for each new question of `texts("train")`, and of `texts("eval")` for evaluation, in their order. `encode`
+    puts a question into the chat template. Raises ValueError where either has none, and where more than 1 % of its prompt
+    tokens are unknown to the tokenizer.
     """
 
     def prompts(use: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from configs.errors import UserError
+from configs.errors import UserError, did_you_mean
 from configs.experiment import Experiment
 from configs.naming import run_name
 from configs.resolve import OfReward, require, resolve
@@ -47,7 +47,7 @@ def bound_reward(settings: Experiment | ResolvedExperiment) -> BoundReward:
     """Raises UserError for an unknown environment and for a reward that it does not have."""
     name = settings.env.name
     environments = environments_of(settings.plugins)
-    require(name in environments, "env.name", name, f"accepted are {', '.join(environments)}")
+    require(name in environments, "env.name", name, f"accepted are {', '.join(environments)}{did_you_mean(name, environments)}")
     assert isinstance(settings.reward, str | dict), "prepared"
     try:
         return bind_reward(settings.reward, name, tables_of(settings.plugins))
@@ -65,10 +65,22 @@ def bind_scores(prepared: ResolvedExperiment) -> tuple[BoundReward, Predicate]:
     if not has_forget_components(reward):
         penalizes = treatment.name == "reward_penalty" and treatment.penalty_on == "forget"
         require(not penalizes, "reward_penalty_on", treatment.penalty_on, lacks_forget(reward))
-    detector = prepared.env.detector
+    return reward, bound_detector(prepared)
+
+
+def check_names(experiment: Experiment) -> None:
+    """Raises UserError for an environment, a reward or a detector that is not there: at once, before anything is resolved."""
+    bound_reward(experiment)
+    if experiment.env.detector is not None:
+        bound_detector(experiment)
+
+
+def bound_detector(settings: Experiment | ResolvedExperiment) -> Predicate:
+    """Of settings that name one."""
+    detector = settings.env.detector
     assert detector is not None, "resolved"
     try:
-        return reward, bind_detector(detector, prepared.env.name, tables_of(prepared.plugins))
+        return bind_detector(detector, settings.env.name, tables_of(settings.plugins))
     except ValueError as error:
         raise UserError(f"--env.detector {detector}: {error}") from error
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from configs.errors import did_you_mean
 from envs.combination import Combination
 from envs.parameters import parameters_model
 from envs.types import Marks
@@ -97,7 +98,8 @@ def add(table: dict[str, Item], name: str, entry: Item) -> None:
 def lookup(what: str, name: str, accepted: Mapping[str, Item]) -> Item:
     """`accepted[name]`, or a ValueError that lists the accepted names. `what` says where the name stands."""
     if name not in accepted:
-        raise ValueError(f"{what} {name!r} is unknown; accepted: {', '.join(sorted(accepted)) or 'none'}")
+        names = ", ".join(sorted(accepted)) or "none"
+        raise ValueError(f"{what} {name!r} is unknown; accepted: {names}{did_you_mean(str(name), accepted)}")
     return accepted[name]
 
 

@@ -41,10 +41,11 @@ def build_repeat(
     unk_id: int | None,
     settings: EnvironmentSettings,
 ) -> Environment:
-    """Prompts from the words of `texts("train")`; an eighth of all word triples is held out for evaluation.
+    """Prompts show three words, each of which is to be used.
 
-    `encode` adds no special tokens. Fewer prompts than wanted come where the words make no more triples.
-    Raises ValueError where fewer than 30 words can be shown, and where the tokenizer does not know the frame's words.
+    The words are those of `texts("train")`; an eighth of all their triples is held out for evaluation. `encode` adds no
+    special tokens. Fewer prompts than wanted come where the words make no more triples. Raises ValueError where fewer than 30
+    words can be shown, and where the tokenizer does not know the frame's words.
     """
     words = _showable_words(texts("train"), encode, unk_id)
     train, evaluation = _split_triples(words, settings.num_prompts, settings.num_eval_prompts)

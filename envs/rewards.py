@@ -70,21 +70,25 @@ def _nearly(wanted: int) -> Callable[[int], float]:
 
 @reward()
 def sentence_length_5(completions: list[Completion]) -> Values:
+    """The share of sentences that are exactly 5 tokens long; 0 without a sentence."""
     return _sentence_mean(completions, _exactly(5))
 
 
 @reward()
 def sentence_length_10(completions: list[Completion]) -> Values:
+    """The share of sentences that are exactly 10 tokens long; 0 without a sentence."""
     return _sentence_mean(completions, _exactly(10))
 
 
 @reward()
 def sentence_length_5_smooth(completions: list[Completion]) -> Values:
+    """The mean over sentences of 1, less 0.2 for each token more or fewer than 5."""
     return _sentence_mean(completions, _nearly(5))
 
 
 @reward()
 def sentence_length_10_smooth(completions: list[Completion]) -> Values:
+    """The mean over sentences of 1, less 0.2 for each token more or fewer than 10."""
     return _sentence_mean(completions, _nearly(10))
 
 

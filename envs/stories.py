@@ -18,10 +18,11 @@ def build_stories(
     unk_id: int | None,
     settings: EnvironmentSettings,
 ) -> Environment:
-    """Training prompts from `texts("train")`, evaluation prompts from `texts("eval")`, in the order of the texts.
+    """Prompts are the beginnings of stories, which the policy goes on with.
 
-    `encode` adds no special tokens. Either is read no further than needed; one that runs out gives fewer prompts.
-    Raises ValueError where it gives none, and where more than 1 % of its prompt tokens are unknown to the tokenizer.
+    Training prompts are from `texts("train")`, evaluation prompts from `texts("eval")`, in the order of the texts. `encode`
+    adds no special tokens. Either is read no further than needed; one that runs out gives fewer prompts. Raises ValueError
+    where it gives none, and where more than 1 % of its prompt tokens are unknown to the tokenizer.
     """
 
     def prompts(use: str, most: int, excluded: Collection[TokenIds], first_index: int) -> dict[TokenIds, Prompt]:

@@ -29,16 +29,19 @@ SCALES: dict[str, Callable[[Grouped, Std], Any]] = {
 
 
 def whole_group(rewards: Grouped, _: Flags, std: Std, divide: Divide) -> Grouped:
+    """All samples are compared with the mean of their group: plain GRPO."""
     return divide(rewards - rewards.mean(1, keepdim=True), std)
 
 
 def good_only(rewards: Grouped, good: Flags, std: Std, divide: Divide) -> Grouped:
+    """Good samples are compared with the good ones of their group alone, bad ones with the whole group."""
     centred = rewards - good_mean(rewards, good)
     variance = ((centred * good) ** 2).sum(1, keepdim=True) / (good.sum(1, keepdim=True) - 1).clamp(min=1)  # Bessel-corrected
     return divide(centred, variance.sqrt()).where(good, whole_group(rewards, good, std, divide))
 
 
 def balanced(rewards: Grouped, good: Flags, std: Std, divide: Divide) -> Grouped:
+    """All samples are compared with the mean of the good ones of their group."""
     return divide(rewards - good_mean(rewards, good), std)
 
 

@@ -13,15 +13,24 @@ Mask = Bool[Any, "n t"]
 class LossType:
     """How the token losses of a batch are averaged."""
 
+    says: str
     denominator: Callable[[Mask, int], float]  # of a whole batch, from its mask and max_completion_length
     sequence_means: bool = False  # whether each sequence's tokens are averaged before the sum
     needs_length: bool = False  # whether max_completion_length has to be known
 
 
 LOSS_TYPES = {
-    "grpo": LossType(lambda mask, _: float(len(mask)), sequence_means=True),  # DeepSeekMath, arXiv:2402.03300, eq. 3
-    "dr_grpo": LossType(lambda mask, length: float(len(mask) * length), needs_length=True),  # arXiv:2503.20783
-    "dapo": LossType(lambda mask, _: float(mask.sum())),  # arXiv:2503.14476, eq. 8
+    "grpo": LossType(
+        "The mean over sequences of each one's mean over its tokens (DeepSeekMath, arXiv:2402.03300, eq. 3).",
+        lambda mask, _: float(len(mask)),
+        sequence_means=True,
+    ),
+    "dr_grpo": LossType(
+        "The sum over tokens, divided by sequences x max_completion_length (Dr. GRPO, arXiv:2503.20783).",
+        lambda mask, length: float(len(mask) * length),
+        needs_length=True,
+    ),
+    "dapo": LossType("The mean over all tokens of the batch (DAPO, arXiv:2503.14476, eq. 8).", lambda mask, _: float(mask.sum())),
 }
 
 # Of KL(policy || reference), token by token, from d = log policy - log reference.

@@ -40,7 +40,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    write_whole(path, lambda file: file.write_text(yaml.safe_dump(value, sort_keys=False)))
+    write_whole(path, lambda file: file.write_text(yaml_text(value)))
+
+
+def yaml_text(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False)
 
 
 class RunFolder:

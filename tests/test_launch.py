@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from envs.registry import REWARDS
 from envs.types import FIRST_EVAL_INDEX, Completion
 from grpo.run import Run
 from records.rows import read_rows
+from runs.listing import listing
 from runs.preflight import PreflightFailure
 from tests.helpers import FEW_STORIES, only_run
 
@@ -326,6 +328,72 @@ def test_a_reward_that_raises_stops_the_run_in_one_line_and_leaves_its_traceback
     assert re.fullmatch("error: step 0: reward happy_exp raised KeyError: 'tone' at index 0; prompt '.+'", said)
     log = (only_run(tmp_path / "output") / "train.log").read_text()
     assert 'raise KeyError("tone")' in log and log.splitlines()[-1] == f"failed at step 0: ContractViolation: {said[7:]}"
+
+
+def test_a_list_is_printed_and_nothing_else_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def said(*words: str, code: int = 0) -> str:
+        assert launch.main(["--list", *words]) == code
+        printed = capsys.readouterr()
+        assert (printed.err if code == 0 else printed.out) == ""
+        return printed.out + printed.err
+
+    monkeypatch.chdir(tmp_path)
+    assert said("rewards") == f"{listing('rewards', ())}\n"
+    Path("mine.py").write_text("from envs.registry import detector\n\n@detector()\ndef mine(completions):\n    return []\n")
+    assert "mine" in said("detectors", "--plugin", "mine.py")
+    for word in ("--lr=1", "--resume", "--print_config"):
+        assert said("rules", word, code=2) == f"error: {word.partition('=')[0]}: has no effect with --list rules\n"
+    known = "detectors, environments, losses, modes, rewards, rules"
+    assert said("rewrads", code=2) == f"error: --list rewrads: accepted are {known}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_the_settings_are_printed_as_the_run_records_them_and_read_again(
+    tiny_words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    words = tiny_words("--reward=happy_count(cap=3)", "--routing.enabled", "--tags=a,b", "--wandb.mode=disabled")
+    assert launch.main([*words, "--print_config"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.err, (tmp_path / "output").exists()) == ("", False)
+    Path("settings.yaml").write_text(printed.out)
+    assert launch.main(["--config", "settings.yaml", "--print_config"]) == 0
+    assert capsys.readouterr().out == printed.out
+    assert launch.main(["--config", "settings.yaml"]) == 0
+    assert (only_run(tmp_path / "output") / "config.yaml").read_text() == printed.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--beta=0 --grpo.kl_estimator=k2", "--grpo.kl_estimator k2: has no effect with --beta 0"),
+        ("--routing.enabled --baseline=filter", "--baseline filter: contradicts --routing.enabled"),
+        ("--resume", "--print_config: has no effect with --resume; a run's settings stand in its config.yaml"),
+    ],
+)
+def test_what_a_run_would_refuse_is_not_printed(refused: Callable[..., str], words: str, message: str):
+    assert refused("--print_config", *words.split()) == message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "--reward hapy_binary",
+            "--reward hapy_binary: reward 'hapy_binary' is unknown; .* (did you mean happy_binary?)",
+        ),
+        ("--env.detector happy_dense", "--env.detector happy_dense: .* is unknown; .* (did you mean happy_density?)"),
+        ("--env.name story", "--env.name story: accepted are stories, repeat, chat (did you mean stories?)"),
+        ("--env.nam chat", "--env.nam: no such option (did you mean --env.name?); --help lists them"),
+    ],
+)
+def test_a_wrong_name_is_answered_without_torch_and_with_what_may_be_meant(words: str, message: str):
+    command = [sys.executable, "-c", "import sys, launch; code = launch.main(sys.argv[1:]); print(code, 'torch' in sys.modules)"]
+    done = subprocess.run([*command, *words.split()], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    assert re.fullmatch(re.escape(f"error: {message}\n").replace(r"\.\*", ".*"), done.stderr)
 
 
 def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):

@@ -1,16 +1,11 @@
 """The command line and YAML files: what wins, what is refused and in which words."""
 
-import ast
-import inspect
-import re
-from dataclasses import fields, is_dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from configs import experiment as settings_module
 from configs.cli import parse_with_config, run_main
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings
@@ -433,66 +428,6 @@ def test_the_real_model_is_one_of_them():
     assert launch("--config", str(next(path for path in SHIPPED if path.stem == "simplestories"))).model == (
         "SimpleStories/SimpleStories-1.25M"
     )
-
-
-# Help
-
-
-def documented() -> dict[str, str]:
-    """{dotted name: docstring under the field}, read from the source."""
-    texts: dict[str, str] = {}
-
-    def visit(settings: type, prefix: str) -> None:
-        (definition,) = ast.parse(inspect.getsource(settings)).body
-        body = definition.body
-        below = {
-            line.target.id: text.value.value
-            for line, text in pairwise(body)
-            if isinstance(line, ast.AnnAssign) and isinstance(text, ast.Expr)
-        }
-        for entry in fields(settings):
-            if is_dataclass(entry.type):
-                visit(entry.type, f"{prefix}{entry.name}.")
-            else:
-                texts[f"{prefix}{entry.name}"] = " ".join(below[entry.name].split())
-
-    visit(settings_module.Experiment, "")
-    return texts
-
-
-def help_entries(printed: str) -> dict[str, str]:
-    """{option: its entry}, with frames and line breaks removed. Entries are indented by less than four characters."""
-    lines = [line.strip("│").rstrip() for line in printed.splitlines()]
-    entries = [" ".join(entry.split()) for entry in re.split(r"\n(?= {1,3}--?[a-z])", "\n".join(lines))[1:]]
-    return {re.sub(r"^(-h, )?--", "", entry).split()[0].rstrip(","): entry for entry in entries}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--help"], ["-h"], ["--max_steps", "5", "--help"], ["--config", "missing.yaml", "--help"], ["--max_steps", "x", "-h"]],
-)
-def test_help_exits_with_0_whatever_else_is_given(capsys: pytest.CaptureFixture[str], words: list[str]):
-    with pytest.raises(SystemExit) as stop:
-        launch(*words)
-    printed = capsys.readouterr()
-    assert stop.value.code == 0
-    assert "usage: launch.py" in printed.out
-    assert "Trains." in printed.out
-    assert printed.err == ""
-
-
-def test_help_explains_every_option_and_tells_its_default(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit):
-        launch("--help")
-    entries, texts = help_entries(capsys.readouterr().out), documented()
-    defaults = flatten(Experiment())
-    del defaults["plugins"]
-    assert set(entries) == {*defaults, "plugin", "config", "resume", "help"}
-    assert f"{texts['plugins']} (repeatable)" in entries["plugin"]
-    for name, default in defaults.items():
-        shown = "''" if default in ("", ()) else default
-        assert f"{texts[name]} (default: {shown})" in entries[name]
-    assert "the command line wins" in entries["config"]
 
 
 # Entry points
