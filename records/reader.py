@@ -14,7 +14,7 @@ from configs.errors import UserError
 from records import files
 from records.figures import task_reward
 from records.measures import HACKED, TASK
-from records.names import FAILED, FINISHED, RUNNING, WAITING, kind_of
+from records.names import ENDED, FAILED, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
 PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
@@ -73,14 +73,16 @@ def is_sweep(folder: Path) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """Raises UserError for a damaged status."""
-    return read_status(folder)["state"] == FINISHED
+    """Also where a stop rule made the end. Raises UserError for a damaged status."""
+    return read_status(folder)["state"] in ENDED
 
 
 def read_status(folder: Path) -> Row:
     """status.json, with the state "unknown" where it says nothing."""
     status = read_object(folder / files.STATUS)
-    check_kinds(str(folder / files.STATUS), status, {"state": (str, NoneType), "step": (int, NoneType), "error": (str, NoneType)})
+    texts = dict.fromkeys(("state", "phase", "error"), (str, NoneType))
+    kinds = texts | {"step": (int, NoneType)} | dict.fromkeys(("seconds", "peak_memory"), (dict, NoneType))
+    check_kinds(str(folder / files.STATUS), status, kinds)
     return status | {"state": status.get("state") or "unknown"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from configs.experiment import Experiment
+from envs.prepare import prepare
 from sweeps.plan import Plan, PlannedRun
 
 FAKE_LAUNCH = '''
@@ -86,7 +87,8 @@ def fake_plan(folder: Path, runs: dict[str, dict[str, Any]], device: str = "cpu"
     for name, behaviour in runs.items():
         settings = {"output_dir": str(folder), "name": name, "hash": f"hash of {name}", "steps": 2, "pause": 0.02} | behaviour
         (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(settings))
-        experiment = Experiment(max_steps=settings["steps"], device=device, output_dir=folder)
+        asked = Experiment(max_steps=settings["steps"], device=device, output_dir=folder)
+        experiment = prepare(asked, cuda_available=device != "cpu")
         planned.append(PlannedRun(name, settings["hash"], experiment, "full", name, {}))
     return Plan("demo", folder, (), tuple(planned))
 
