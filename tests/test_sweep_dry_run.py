@@ -40,14 +40,17 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def lay_down(
-    folder: Path, config: str, seconds: list[float], spent: dict[str, float] | None = SPENT, samples: int = 1140
+    folder: Path,
+    config: str,
+    seconds: list[float],
+    spent: dict[str, float] | None = SPENT,
 ) -> None:
-    """A finished run of steps that took so long, with an evaluation of so many samples, and of the base."""
+    """A finished run of steps that took so long, with an evaluation of 1,140 samples, and of the base."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(config)
     rows = {
         "timing.jsonl": [{"step": i, "step_time": second} for i, second in enumerate(seconds)],
-        "routing_eval.jsonl": [{"step": 0, "mode": "base", "samples": 64}, {"step": 9, "mode": "policy", "samples": samples}],
+        "routing_eval.jsonl": [{"step": 0, "mode": "base", "samples": 64}, {"step": 9, "mode": "policy", "samples": 1140}],
     }
     for name, each in rows.items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in each))
@@ -154,7 +157,8 @@ folder.mkdir(parents=True)
 (folder / "timing.jsonl").write_text("".join(json.dumps({{"step_time": t}}) + "\\n" for t in (5.0, 1.0, 0.25)))
 rows = [{{"step": 3, "mode": mode, "samples": 5}} for mode in ("policy", "base")]
 (folder / "routing_eval.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
-(folder / "status.json").write_text(json.dumps({{"state": "finished", "seconds": {{"loading": 9, "training": 8, "evaluating": 2}}}}))
+seconds = {{"loading": 9, "training": 8, "evaluating": 2}}
+(folder / "status.json").write_text(json.dumps({{"state": "finished", "seconds": seconds}}))
 """
 MEASURED = Costs(9, 0.25, 0.2, "3 steps and an evaluation of mine, measured now")
 
