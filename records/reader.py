@@ -32,6 +32,7 @@ class RunFiles:
     configuration: str  # equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name
     state: str = WAITING
+    phase: str | None = None  # what it does while it runs
     step: int = 0  # training steps done
     error: str | None = None
     config: Row = field(default_factory=dict)
@@ -49,6 +50,11 @@ class RunFiles:
     warnings: tuple[str, ...] = ()  # from summary.json
     baseline_of: tuple[str, ...] = ()  # names of the routed runs that it is a control of
     foreign: str | None = None  # why it is not the run that was planned
+
+    @property
+    def doing(self) -> str:
+        """Its phase while it runs, else its state."""
+        return self.phase if self.state == RUNNING and self.phase else self.state
 
     @property
     def seed(self) -> Any:
@@ -145,6 +151,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         **identity,
         **training,
         state=status["state"],
+        phase=status.get("phase"),
         step=step,
         error=status.get("error"),
         config=config,

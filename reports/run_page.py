@@ -85,7 +85,7 @@ def mode_section(run: RunFiles) -> Section:
 def run_facts(run: RunFiles) -> list[tuple[str, str]]:
     wanted = run.config.get("max_steps")
     return [
-        ("state", run.state),
+        ("state", run.doing),
         ("step", f"{run.step:,}" + (f" of {wanted:,}" if wanted else "")),
         ("kind", run.kind),
         ("seed", setting_text(run.seed)),

@@ -25,7 +25,7 @@ def _first_cells(run: RunFiles, link: str = "", values: Sequence[Cell] = ()) -> 
         text_cell(run_title(run, IN_A_TABLE), title=run.name, link=link),
         *values,
         text_cell(run.kind),
-        Cell(run.state, run.state, title=run.error or "", style=f"state {run.state}"),
+        Cell(run.doing, run.doing, title=run.error or "", style=f"state {run.state}"),
         Cell(f"{run.step:,}" + (f"/{wanted:,}" if wanted else ""), float(run.step)),
     ]
 

@@ -52,6 +52,6 @@ def absence_note(names: Sequence[str]) -> str:
 
 def sample_section(runs: Sequence[RunFiles]) -> Section:
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
-    samples = [(f"{run_title(run)} ({run.kind}, {run.state})", samples_of(run, count)) for run in runs]
+    samples = [(f"{run_title(run)} ({run.kind}, {run.doing})", samples_of(run, count)) for run in runs]
     note = "The first completions of the final evaluation, the same prompts in every mode; of unfinished runs those of training."
     return Section("samples", "Samples by run and mode", note, samples=samples, missing="" if runs else "no samples yet")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from records.names import STOPPED
 from records.reader import Row, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
@@ -13,6 +14,7 @@ from reports.run_tables import cost_table, results_table, total_cost
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.sweep_charts import curves_spec, modes_spec
 from reports.tables import setting_text, shortened
+from sweeps.summary_text import drawn_text, stopped_text
 
 PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, \
 unscaled. A large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters \
@@ -61,13 +63,14 @@ def failure_section(failures: Sequence[Row]) -> list[Section]:
 
 
 def sweep_facts(sweep: SweepFiles) -> list[tuple[str, str]]:
-    states = Counter(run.state for run in sweep.runs)
+    states = Counter(run.doing for run in sweep.runs)
     varying = [f"{axis} ({len(values)})" for axis, values in choices(sweep).items()]
     return [
         ("runs", f"{len(sweep.runs)}: " + ", ".join(f"{count} {state}" for state, count in states.items())),
         ("configurations", str(len(by_configuration(sweep.runs)))),
         ("seeds", ", ".join(map(setting_text, seeds_of(sweep.runs)))),
         ("varied", ", ".join(varying) or "nothing else"),
+        *([("sample", drawn_text(sweep.sample))] if sweep.sample else []),
         ("cost", total_cost(sweep.runs)),
     ]
 
@@ -83,5 +86,7 @@ def sweep_page(sweep: SweepFiles) -> Page:
         *failure_section(sweep.failures),
         sample_section([run for run in runs if run.samples]),
     ]  # fmt: skip
-    problem = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
+    early = stopped_text(sum(run.state == STOPPED for run in runs), len(runs))
+    attempts = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
+    problem = "; ".join(filter(None, (attempts, early)))
     return Page("Sweep", sweep.name, sweep_facts(sweep), sections, problem, dropdowns(sweep))

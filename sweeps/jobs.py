@@ -22,7 +22,7 @@ from sweeps.board import Board
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import ACTIVE
 
-USER_ERROR, STOPPED = 2, 130  # exit codes of launch.py
+FAILURE, USER_ERROR, STOPPED = 1, 2, 130  # exit codes of launch.py
 BUSY = "is being trained by another process"  # said with USER_ERROR: of the process of a sweep, or node, that is gone
 BUSY_SECONDS, BUSY_PAUSE = 90.0, 2.0  # how long to wait for its end; longer than `child.GRACE_SECONDS`
 POLL_SECONDS = 0.2
@@ -96,7 +96,7 @@ def follow_job(job: Job, backend: Backend, plan: Plan, retries: int, stopping: b
     elif code == USER_ERROR and any(BUSY in line for line in printed) and may_wait(job):
         job.state = "waiting"
     else:
-        may_differ = code != USER_ERROR and not is_broken(plan.folder / job.run.name)
+        may_differ = code != USER_ERROR and not (code == FAILURE and is_broken(plan.folder / job.run.name))
         again = may_differ and not stopping and job.attempt.number <= retries
         record_failure(job, code, printed, plan, again, board)
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from records.estimates import Estimate
 from records.figures import cell
 from records.measures import MEASURES
-from records.names import MODES
+from records.names import FAILED, FINISHED, MODES, STOPPED
 from records.reader import Row, SweepFiles, first_of_each_mode, grouped
 from records.text import plain_table, text_of
 from sweeps.answer import Answer, difference_name
@@ -33,8 +33,8 @@ def summary_table(summary: dict[str, Any]) -> str:
 
 
 def add_configuration(table: Table, entry: dict[str, Any], names: list[str]) -> None:
-    runs = f"{entry['runs']['finished']} of {entry['runs']['planned']}"
-    runs += f", {entry['runs']['failed']} failed" if entry["runs"]["failed"] else ""
+    runs = f"{entry['runs'][FINISHED] + entry['runs'][STOPPED]} of {entry['runs']['planned']}"
+    runs += "".join(f", {entry['runs'][state]} {state}" for state in (STOPPED, FAILED) if entry["runs"][state])
     first = (entry["configuration"], runs, figure_cell(entry["training_reward"]))
     for mode, named in (entry["modes"] or {"–": {}}).items():
         table.add_row(*first[:2], mode, first[2], *(figure_cell(named.get(name)) for name in names))
@@ -54,7 +54,19 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
     problems = [f"{first}{f' and {len(more)} more' if more else ''}: {problem}" for problem, (first, *more) in names.items()]
     omitted = [f"… and {len(problems) - SAMPLED} more"] if len(problems) > SAMPLED else []
     head = f"{summary['name']}: {runs['planned']} runs: {states}; means over seeds ± 95 % interval"
-    return [head, *problems[:SAMPLED], *omitted]
+    drawn = [f"a sample: {drawn_text(summary['sample'])}"] if summary["sample"] else []
+    stopped = stopped_text(runs[STOPPED], runs["planned"])
+    return [head, *drawn, *filter(None, [stopped]), *problems[:SAMPLED], *omitted]
+
+
+def drawn_text(sample: Row) -> str:
+    return f"{sample['points']} of the grid's {sample['of']} points, drawn with seed {sample['seed']}"
+
+
+def stopped_text(stopped: int, planned: int) -> str:
+    """Empty where no stop rule ended a run."""
+    early = f"{stopped} of {planned} runs {'was' if stopped == 1 else 'were'} stopped early by their stop rule"
+    return f"{early}; means have them as they were then" if stopped else ""
 
 
 def answer_text(answered: list[Answer]) -> str:

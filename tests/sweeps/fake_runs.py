@@ -64,7 +64,7 @@ while step < config["steps"]:
         print(f"went wrong at step {step}", flush=True)
         if codes[starts - 1] < 0:
             os.kill(os.getpid(), -codes[starts - 1])
-        write("status.json", {"state": "failed", "step": step})
+        write("status.json", {"state": "failed", "step": step, "error": config.get("error")})
         sys.exit(codes[starts - 1])
     if asked:
         write("status.json", {"state": "interrupted", "step": step})
@@ -81,7 +81,7 @@ def fake_script(folder: Path) -> Path:
 
 
 def fake_plan(folder: Path, runs: dict[str, dict[str, Any]], device: str = "cpu") -> Plan:
-    """`runs`: behaviour by name: steps, pause, exits (a code for each start, 0 to go on), deaf, grandchild, ends."""
+    """`runs`: behaviour by name: steps, pause, exits (a code for each start, 0 to go on), error, deaf, grandchild, ends."""
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     planned = []
     for name, behaviour in runs.items():
