@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import psutil
 import tyro
 
 from configs.cli import ExperimentOptions, option_values, options_named, parse_with_config, run_main
@@ -93,7 +94,7 @@ def launch(words: Sequence[str]) -> int:
 
     try:
         if options.resume is None:
-            train(options.experiment)
+            train(options.experiment, began=psutil.Process().create_time())
         else:
             resume(run_to_resume(options.resume, options.experiment), options.experiment)
     except KeyboardInterrupt as stop:

@@ -23,8 +23,9 @@ from records.text import text_of
 from runs.listing import help_sections
 from sweeps.backends.backend import ScheduleOptions, check_schedule
 from sweeps.backends.devices import gpus
-from sweeps.backends.local import cores, cpu_slots, needs_gpu
-from sweeps.dry_run import Slots, StepTime, estimate, measured_step_time, runs_table, slots_line
+from sweeps.backends.local import cpu_slots, needs_gpu
+from sweeps.costs import Costs
+from sweeps.dry_run import Slots, estimate, measured_costs, runs_table, slots_line
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.plan_files import make_folder, strangers, write_plan
 from sweeps.schedule import Outcome, only_sweep_in, run_plan, state_before
@@ -142,9 +143,10 @@ def dry_run(plan: Plan, schedule: ScheduleOptions, devices: list[str]) -> None:
     room = slots_line(plan, slots) if local else f"{len(plan.runs)} runs, as many at once as Ray has room for"
     print(f"{text_of(runs_table(plan, states))}\n\n{plan.folder}\n{room}")
 
-    def measure(run: PlannedRun) -> StepTime | str:
-        say(f"no run to go by: three steps of {run.name} are measured")
-        return measured_step_time(run, launch=LAUNCH, threads=max(1, cores() // slots.of(run)))
+    def measure(run: PlannedRun) -> Costs | str:
+        say(f"no run to go by: the start, three steps and an evaluation of {run.name} are measured")
+        at_once = 1 if needs_gpu(run) else min(slots.of(run), len(plan.runs))
+        return measured_costs(run, LAUNCH, slots.threads_of(run), at_once)
 
     print("\n".join(estimate(plan, states, slots if local else None, measure)))
 

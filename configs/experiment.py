@@ -253,6 +253,9 @@ class Experiment:
     """Steps between checkpoints; there is always one at the end."""
     eval_every: AtLeastOne = 100
     """Steps between evaluations; there is always one before the first step and one at the end."""
+    stop_rule: Literal["none", "collapsed"] = "none"
+    """collapsed: ends the run, evaluated where it stops, when two evaluations of it in a row during training are degenerate
+    or collapsed into templates."""
     advantages: Annotated[Rule | None, default_is("good_only with routing or filter, else group")] = None
     """What rewards are compared with. group: the whole group. good_only: good samples with the good ones alone.
     balanced: all samples with the mean of the good ones."""

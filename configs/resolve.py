@@ -100,6 +100,11 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
         (not e.routing.enabled, "without --routing.enabled", ["routing.mode", "routing.retain_rollouts"]),
         (e.routing.enabled and e.routing.mode == "none", "with --routing.mode none", ["routing.retain_rollouts"]),
         (e.baseline != "reward_penalty", "without --baseline reward_penalty", ["reward_penalty", "reward_penalty_on"]),
+        (
+            2 * e.eval_every >= e.max_steps,
+            f"with --eval_every {e.eval_every}: it takes two evaluations before the last step",
+            ["stop_rule"],
+        ),
         (e.beta == 0, "with --beta 0", ["grpo.kl_estimator", "grpo.kl_corrected"]),
         # The ratio is 1 then, and nothing is clipped.
         (e.grpo.num_iterations == 1, "with --grpo.num_iterations 1", ["grpo.epsilon_low", "grpo.epsilon_high"]),

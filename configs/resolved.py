@@ -62,6 +62,7 @@ class ResolvedExperiment:
     log_all_samples: bool
     save_steps: int
     eval_every: int
+    stop_rule: str  # none, collapsed
     treatment: Treatment
     adapter: AdapterSpec | None  # None trains all weights
     env: EnvironmentSettings  # with a detector

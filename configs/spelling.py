@@ -21,6 +21,7 @@ LATER: dict[str, Any] = {
     "name": "",
     "tags": [],
     "notes": "",
+    "stop_rule": "none",
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

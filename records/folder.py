@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from configs.errors import UserError
 from records import files
-from records.names import RUNNING
+from records.names import LOADING, RUNNING
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -53,6 +54,8 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self._lock = FileLock(path / files.LOCK)
+        self.seconds: dict[str, float] = {}  # spent in each phase before the present one
+        self._phase, self._since = LOADING, time.time()
 
     def lock(self) -> None:
         """Until `close`, no other process trains here. Raises UserError when one does."""
@@ -74,7 +77,19 @@ class RunFolder:
         with (self.path / files.LOG).open("a") as file:
             file.write(text.rstrip("\n") + "\n")
 
+    def began(self, at: float) -> None:
+        """The run's first phase, by the clock that `time.time` reads."""
+        self.seconds, self._since = {}, at
+
+    def seconds_so_far(self) -> dict[str, float]:
+        """Spent in each phase."""
+        spent = self.seconds.get(self._phase, 0.0) + max(0.0, time.time() - self._since)
+        return self.seconds | {self._phase: spent}
+
     def status(self, state: str, step: int, **more: Any) -> None:
+        """`phase` of a run that goes on: what it does from now on. Counts the seconds of the one before."""
+        self.seconds, self._since = self.seconds_so_far(), time.time()
+        self._phase = more.get("phase", self._phase)
         write_json(self.path / files.STATUS, {"state": state, "step": step} | more)
 
     def sync(self) -> dict[str, int]:

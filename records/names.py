@@ -13,8 +13,13 @@ MODE_COLOURS = {BOTH: "#0072B2", POLICY: "#0072B2", RETAIN_ONLY: "#009E73", FORG
 KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty")  # unrouted: both adapters, no masks
 ROUTED, UNROUTED = KINDS[:2]
 
-# What a run's status.json says of it; WAITING has no folder yet.
+# What a run's status.json says of it; WAITING has no folder yet, STOPPED is the end that a stop rule made.
 WAITING, RUNNING, INTERRUPTED, FAILED, FINISHED = "waiting", "running", "interrupted", "failed", "finished"
+STOPPED = "stopped"
+ENDED = (FINISHED, STOPPED)  # with a final evaluation; nothing is left to do
+BROKEN = "BrokenInvariant"  # what the error of a failed run begins with whose figures can not be right
+# What a running one is doing.
+LOADING, REHEARSING, TRAINING, EVALUATING = "loading", "rehearsing", "training", "evaluating"
 
 
 def as_trained(mode: str) -> str:

@@ -14,7 +14,7 @@ from configs.errors import UserError
 from records import files
 from records.figures import task_reward
 from records.measures import HACKED, TASK
-from records.names import FAILED, FINISHED, RUNNING, WAITING, kind_of
+from records.names import ENDED, FAILED, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
 PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
@@ -52,6 +52,11 @@ class RunFiles:
     foreign: str | None = None  # why it is not the run that was planned
 
     @property
+    def doing(self) -> str:
+        """Its phase while it runs, else its state."""
+        return self.phase if self.state == RUNNING and self.phase else self.state
+
+    @property
     def seed(self) -> Any:
         return self.config.get("seed", self.values.get("seed"))
 
@@ -74,15 +79,16 @@ def is_sweep(folder: Path) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """Raises UserError for a damaged status."""
-    return read_status(folder)["state"] == FINISHED
+    """Also where a stop rule made the end. Raises UserError for a damaged status."""
+    return read_status(folder)["state"] in ENDED
 
 
 def read_status(folder: Path) -> Row:
     """status.json, with the state "unknown" where it says nothing."""
     status = read_object(folder / files.STATUS)
     texts = dict.fromkeys(("state", "phase", "error"), (str, NoneType))
-    check_kinds(str(folder / files.STATUS), status, texts | {"step": (int, NoneType)})
+    kinds = texts | {"step": (int, NoneType)} | dict.fromkeys(("seconds", "peak_memory"), (dict, NoneType))
+    check_kinds(str(folder / files.STATUS), status, kinds)
     return status | {"state": status.get("state") or "unknown"}
 
 

@@ -24,7 +24,7 @@ def comparison_page(a: RunFiles, b: RunFiles, steps: Sequence[list[Row]], sample
         step_section(*steps),
         *sample_sections(*samples),
     ]
-    facts = [(name, f"{run.name} ({run.state}, step {run.step:,})") for name, run in (("A", a), ("B", b))]
+    facts = [(name, f"{run.name} ({run.doing}, step {run.step:,})") for name, run in (("A", a), ("B", b))]
     return Page("Comparison of two runs", "A against B", facts, sections)
 
 

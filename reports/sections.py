@@ -55,7 +55,7 @@ def absence_note(names: Sequence[str]) -> str:
 def sample_section(runs: Sequence[RunFiles], of_a_sweep: bool) -> Section:
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
     blocks = [
-        SampleBlock(f"{run_title(run)} ({run.kind}, {run.state})", samples_of(run, count), i if of_a_sweep else None)
+        SampleBlock(f"{run_title(run)} ({run.kind}, {run.doing})", samples_of(run, count), i if of_a_sweep else None)
         for i, run in enumerate(runs)
         if run.samples
     ]

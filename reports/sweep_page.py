@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from records.figures import WINDOW
+from records.names import STOPPED
 from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
@@ -15,6 +16,7 @@ from reports.sections import Page, Section, absence_note, bin_note, sample_secti
 from reports.summary_section import summary_section
 from reports.sweep_charts import sweep_curves, sweep_modes
 from reports.tables import setting_text, shortened
+from sweeps.summary_text import drawn_text, stopped_text
 
 PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, \
 unscaled. A large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters \
@@ -67,7 +69,7 @@ def failure_section(sweep: SweepFiles) -> list[Section]:
 
 
 def sweep_facts(sweep: SweepFiles) -> list[tuple[str, str]]:
-    states = Counter(run.state for run in sweep.runs)
+    states = Counter(run.doing for run in sweep.runs)
     varying = [f"{axis} ({len(values)})" for axis, values in choices(sweep).items()]
     return [
         ("runs", f"{len(sweep.runs)}: " + ", ".join(f"{count} {state}" for state, count in states.items())),
@@ -75,6 +77,7 @@ def sweep_facts(sweep: SweepFiles) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(setting_text, seeds_of(sweep.runs)))),
         ("varied", ", ".join(varying) or "nothing else"),
         *common_words(sweep.runs),
+        *([("sample", drawn_text(sweep.sample))] if sweep.sample else []),
         ("cost", total_cost(sweep.runs)),
     ]
 
@@ -98,5 +101,7 @@ def sweep_page(sweep: SweepFiles) -> Page:
         *failure_section(sweep),
         sample_section(runs, of_a_sweep=True),
     ]  # fmt: skip
-    problem = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
+    early = stopped_text(sum(run.state == STOPPED for run in runs), len(runs))
+    attempts = f"{failed} failed attempt{'' if failed == 1 else 's'}, shown below" if failed else ""
+    problem = "; ".join(filter(None, (attempts, early)))
     return Page("Sweep", sweep.name, sweep_facts(sweep), sections, problem, dropdowns(sweep), runs_of_page(sweep))

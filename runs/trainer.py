@@ -1,6 +1,7 @@
 """`train(Experiment(...))`: one run from its settings to its record, in a script, a notebook or `launch.py`."""
 
 import shlex
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from grpo.step import train_step
 from records import files
 from records.figures import Number
 from records.folder import RunFolder, check_free, create, write_json
-from records.names import BASE, FAILED, FINISHED, INTERRUPTED, RUNNING
-from records.reader import is_finished
+from records.names import BASE, EVALUATING, FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED, TRAINING
+from records.reader import is_finished, read_status
 from records.rows import read_object, read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
@@ -30,8 +31,10 @@ from runs.preflight import preflight
 from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
+from runs.stopping import stop_reason
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
 from runs.tracking import tracking
+from runs.usage import usage
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -47,11 +50,13 @@ class RunRecord:
     summary: dict[str, Any]
 
 
-def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
+def train(experiment: Experiment, quiet: bool = False, began: float | None = None) -> RunRecord:
     """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on.
 
-    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
+    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written. `began` is when the
+    run's time starts to count, as `time.time` has it, where a process was started for it; by default now.
     """
+    began = time.time() if began is None else began
     config = prepare(experiment)
     check_login({config.wandb.mode})
     path = folder_of(config)
@@ -62,7 +67,9 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     with console.status("rehearsing a step"):
         run.notes += preflight(run)
     record = made_of(run) | {"paths": relative_paths(config)}
-    return train_in(create(path, to_dict(config), record, config.overwrite), run, console)
+    folder = create(path, to_dict(config), record, config.overwrite)
+    folder.began(began)
+    return train_in(folder, run, console)
 
 
 def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False) -> RunRecord:
@@ -74,7 +81,9 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     config = recorded_config(path, experiment)
     console = Console(stderr=True, quiet=quiet)
     if is_finished(path):
-        console.out(f"{path}: is finished", highlight=False)
+        end = read_status(path)
+        reason = f": {end['error']}" if end["state"] == STOPPED else ""
+        console.out(f"{path}: is {end['state']}{reason}", highlight=False)
         return finished_record(path, config)
     check_login({config.wandb.mode})
     folder = RunFolder(path)
@@ -86,13 +95,14 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
 
 
 def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
-    folder.status(RUNNING, run.step)
+    whole = run.step == 0  # so that its seconds are those of the whole run
+    folder.status(RUNNING, run.step, phase=TRAINING)
     try:
         with stop_request(STOPPING) as stop, tracking(run.config, folder) as tracker:
             reporter = Reporter(folder, run.config, tracker, console)
             with reporter.progress:
-                evaluations = training_loop(run, reporter, stop)
-            return finish(run, reporter, evaluations)
+                evaluations, stopped = training_loop(run, reporter, stop)
+            return finish(run, reporter, evaluations, stopped, whole)
     except BaseException as error:
         state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
         folder.status(state, run.step, error=cause)
@@ -104,37 +114,52 @@ def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
         folder.close()
 
 
-def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, ModeEvaluation]:
-    """From the run's step to the end. What a step brings stands in the files before its checkpoint does."""
-    config = run.config
+def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> tuple[dict[str, ModeEvaluation], str | None]:
+    """From the run's step to the end: the evaluation there, and why a stop rule made it the end.
+
+    What a step brings stands in the files before its checkpoint does.
+    """
+    config, folder = run.config, reporter.folder
     count = training_samples(run)
+    folder.status(RUNNING, run.step, phase=EVALUATING)
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
     if run.step == 0:
         # Without weights of the base to go back to, the policy is still the base now.
         start = base or evaluate_modes(run, modes_of(run), count)
-        reporter.say(
-            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
-            f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
-        )
-        for note in run.notes:
-            reporter.say(note)
-        report_evaluation(reporter, start, 0)
-        for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
-            reporter.say(f"WARNING: {warning}")
-    while run.step < config.max_steps:
+        report_start(run, reporter, start)
+    stopped = stop_reason(config, read_rows(folder.path, files.ROUTING_EVAL))
+    folder.status(RUNNING, run.step, phase=TRAINING)
+    while run.step < config.max_steps and not stopped:
         with stop.deferred():
             reporter.step(train_step(run))
             if run.step % config.eval_every == 0 and run.step < config.max_steps:
+                folder.status(RUNNING, run.step, phase=EVALUATING)
                 trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
                 report_evaluation(reporter, trained | base, run.step)
-            if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
-                save_checkpoint(run, reporter.folder)
+                stopped = stop_reason(config, read_rows(folder.path, files.ROUTING_EVAL))
+                folder.status(RUNNING, run.step, phase=TRAINING)
+            if run.step % config.save_steps == 0 or run.step == config.max_steps or stopped or stop.requested:
+                save_checkpoint(run, folder)
         if stop.requested:
             raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps")
+    folder.status(RUNNING, run.step, phase=EVALUATING)
     final_count = config.eval.final_samples or count
     final = evaluate_modes(run, modes_of(run), final_count, sampled=base_samples(run, final_count))
     report_evaluation(reporter, final, run.step)
-    return final
+    return final, stopped
+
+
+def report_start(run: Run, reporter: Reporter, start: dict[str, ModeEvaluation]) -> None:
+    config = run.config
+    reporter.say(
+        f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
+        f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
+    )
+    for note in run.notes:
+        reporter.say(note)
+    report_evaluation(reporter, start, 0)
+    for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
+        reporter.say(f"WARNING: {warning}")
 
 
 def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
@@ -146,11 +171,12 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
         reporter.tracker.evaluation(rows)
 
 
-def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> RunRecord:
+def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation], stopped: str | None, whole: bool) -> RunRecord:
     folder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
-    summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
+    warnings = [*([stopped] if stopped else []), *warnings_at_start(run.config, start)]
+    summary = summarize(run.config, reporter.metrics, metrics, warnings) | {"steps": run.step}
     summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
         folder.append(files.EVALUATION_SAMPLES, *mode_sample_rows(evaluation))
@@ -160,7 +186,8 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     reporter.print(speed_line(reporter.timing))
     checkpoint = shlex.quote(f"{folder.path}/{files.CHECKPOINT}{run.step}")
     reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {checkpoint}")
-    folder.status(FINISHED, run.step)
+    end: dict[str, Any] = {"state": STOPPED, "error": stopped} if stopped else {"state": FINISHED}
+    folder.status(step=run.step, **end, **usage(run, folder, whole))
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from records.estimates import Estimate, mean_over_samples, over_seeds
 from records.measures import FIGURES, MEASURES, has_measures, is_learnt, learnt, measures_of, measures_over_samples
-from records.names import FINISHED, MODES, ROUTED, UNROUTED
+from records.names import ENDED, MODES, ROUTED, STOPPED, UNROUTED
 from records.reader import RunFiles, SweepFiles, by_configuration
 
 
@@ -27,6 +27,7 @@ class Arm:
     learnt: dict[str, Estimate]  # both − base of each of FIGURES
     not_learnt: dict[str, list[int]]  # seeds of which that is within the noise of their samples
     collapsed: dict[str, list[int]]  # by mode, seeds of which template_collapse is true
+    stopped: dict[int, int]  # by seed that a stop rule ended, the step
     warnings: list[str]
 
 
@@ -77,8 +78,8 @@ def _answer(planned: Sequence[RunFiles], groups: Iterable[Sequence[RunFiles]]) -
 
 
 def evaluated(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """Those that finished with the two adapters evaluated apart."""
-    return [run for run in runs if run.state == FINISHED and run.foreign is None and has_measures(run.outcomes)]
+    """Those that came to an end, a stop rule's too, with the two adapters evaluated apart."""
+    return [run for run in runs if run.state in ENDED and run.foreign is None and has_measures(run.outcomes)]
 
 
 def arm_of(planned: Sequence[RunFiles]) -> Arm:
@@ -100,7 +101,8 @@ def arm_of(planned: Sequence[RunFiles]) -> Arm:
         },
         {figure: [run.seed for run in runs if not is_learnt(run.outcomes, figure)] for figure in FIGURES},
         {mode: seeds for mode in MODES if (seeds := [r.seed for r in runs if r.final.get(mode, {}).get("template_collapse")])},
-        [*dict.fromkeys(text for run in runs for text in run.warnings)],
+        {run.seed: run.step for run in runs if run.state == STOPPED},
+        [*dict.fromkeys(text for run in runs for text in run.warnings if text != run.error)],
     )
 
 

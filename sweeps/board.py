@@ -1,7 +1,7 @@
 """A sweep while it runs: a live table on a terminal, plain lines elsewhere, both on standard error."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rich.console import Console, Group
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from records.text import plain_table
+from sweeps.expectations import Expectations
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import (
     ACTIVE,
@@ -24,7 +25,8 @@ from sweeps.progress import (
 )
 
 REFRESH, TOTALS = 1.0, 30.0  # seconds between tables, between plain lines of totals
-FIXED = 72  # columns of the screen that all but the run's label take
+# Columns of the screen that all but the run's label take, and the screen below which the time of a step is left out.
+FIXED, NARROW = 82, 100
 
 
 def run_label(run: PlannedRun) -> str:
@@ -36,9 +38,11 @@ def progress_table(runs: Sequence[RunProgress], width: int, height: int) -> Tabl
     """Running runs first, as many rows as fit."""
     ordered = sorted(runs, key=lambda run: STATES.index(run.state))
     room = max(1, height - 4)  # header, line, what is left out, totals
-    table = plain_table(*COLUMNS)
+    left_out = {COLUMNS.index("s/step")} if width < NARROW else set()
+    label = max(12, width - FIXED + 8 * len(left_out))
+    table = plain_table(*(name for i, name in enumerate(COLUMNS) if i not in left_out))
     for run in ordered[:room]:
-        table.add_row(*map(Text, progress_cells(run, max(12, width - FIXED))))
+        table.add_row(*(Text(text) for i, text in enumerate(progress_cells(run, label)) if i not in left_out))
     if len(ordered) > room:
         table.add_row(f"… {len(ordered) - room} more")
     return table
@@ -47,11 +51,15 @@ def progress_table(runs: Sequence[RunProgress], width: int, height: int) -> Tabl
 class Board:
     """Shows a sweep while it runs: `with Board(plan, console) as board: board.update(states)`, often."""
 
-    def __init__(self, plan: Plan, console: Console | None = None):
+    def __init__(self, plan: Plan, console: Console | None = None, clock: Callable[[], float] = time.time):
         self.plan = plan
         self.console = console or Console(stderr=True)
+        self.clock = clock  # of file times
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
         self.runs = {run.name: RunProgress(run_label(run), "waiting", run.experiment.max_steps, Progress()) for run in plan.runs}
+        self.expectations = Expectations(plan)
+        self.began = clock()
+        self.started: dict[str, float] = {}  # when each run's present or last process was
         self.last_table = -REFRESH
         self.last_totals = time.monotonic()
 
@@ -76,9 +84,11 @@ class Board:
         changed = [name for name, run in self.runs.items() if run.state != states[name]]
         now = time.monotonic()
         due = now >= self.last_table + REFRESH
+        for name in changed:
+            self.change(name, states[name])
         for name, run in self.runs.items():
-            if name in changed or (due and run.state in ACTIVE):
-                self.runs[name] = replace(run, state=states[name], progress=read_progress(self.plan.folder / name))
+            if due and run.state in ACTIVE:
+                self.follow(name)
         if due:
             self.last_table = now
         if self.live is not None and (due or changed):
@@ -90,8 +100,26 @@ class Board:
                 self.last_totals = now
                 self.say(self.totals())
 
+    def change(self, name: str, state: str) -> None:
+        """Takes note of a run's new state: its clock starts with a process, and its end teaches what others will take."""
+        before, folder = self.runs[name], self.plan.folder / name
+        if state in ACTIVE and before.state not in ACTIVE:
+            self.started[name] = self.clock()
+            self.expectations.begin(name, read_progress(folder).steps or 0)
+        self.runs[name] = replace(before, state=state)
+        self.follow(name)
+        if state in ("finished", "stopped"):
+            self.expectations.learn(name)
+        self.runs = {each: replace(run, expected=self.expectations.seconds(each)) for each, run in self.runs.items()}
+
+    def follow(self, name: str) -> None:
+        since = self.started.get(name)
+        progress = read_progress(self.plan.folder / name, since)
+        elapsed = None if since is None else self.clock() - since
+        self.runs[name] = replace(self.runs[name], progress=progress, elapsed=elapsed)
+
     def totals(self) -> str:
-        return totals_line(self.plan.name, [*self.runs.values()])
+        return totals_line(self.plan.name, [*self.runs.values()], self.clock() - self.began)
 
     def screen(self) -> Group:
         table = progress_table([*self.runs.values()], self.console.width, self.console.height)

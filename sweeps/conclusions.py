@@ -56,6 +56,10 @@ def sentences(answer: Answer) -> Iterator[str]:
 
 def _reservations(arm: Arm) -> Iterator[str]:
     """Why the arm's figures may not mean what they seem to."""
+    if arm.stopped:
+        where = ", ".join(f"seed {seed} at step {step}" for seed, step in arm.stopped.items())
+        yield f"{arm.configuration}: {len(arm.stopped)} of {_counted(arm.seeds)} stopped early by the stop rule ({where}); " \
+            "figures are those of that step."  # fmt: skip
     for text in arm.warnings:
         yield f"{arm.configuration}: {text.rstrip('.')}."
     for figure, seeds in arm.not_learnt.items():

@@ -12,7 +12,8 @@ from typing import Any
 
 from configs.errors import UserError
 from records import files
-from records.reader import is_finished
+from records.names import BROKEN
+from records.reader import is_finished, read_status
 from records.rows import read_object
 from records.signals import stop_request
 from sweeps.backends.backend import Backend
@@ -21,7 +22,7 @@ from sweeps.board import Board
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import ACTIVE
 
-USER_ERROR, STOPPED = 2, 130  # exit codes of launch.py
+FAILURE, USER_ERROR, STOPPED = 1, 2, 130  # exit codes of launch.py
 BUSY = "is being trained by another process"  # said with USER_ERROR: of the process of a sweep, or node, that is gone
 BUSY_SECONDS, BUSY_PAUSE = 90.0, 2.0  # how long to wait for its end; longer than `child.GRACE_SECONDS`
 POLL_SECONDS = 0.2
@@ -89,19 +90,27 @@ def follow_job(job: Job, backend: Backend, plan: Plan, retries: int, stopping: b
     job.handle = None
     printed = last_attempt(job.attempt.log)[1:][-LAST_LINES:]
     if code == 0 and is_complete(plan, job.run):
-        job.state = "finished"
+        job.state = read_status(plan.folder / job.run.name)["state"]  # finished or stopped
     elif code == STOPPED or (stopping and code < 0):
         job.state = "interrupted"
     elif code == USER_ERROR and any(BUSY in line for line in printed) and may_wait(job):
         job.state = "waiting"
     else:
-        again = code != USER_ERROR and not stopping and job.attempt.number <= retries
+        may_differ = code != USER_ERROR and not (code == FAILURE and is_broken(plan.folder / job.run.name))
+        again = may_differ and not stopping and job.attempt.number <= retries
         record_failure(job, code, printed, plan, again, board)
 
 
 def is_complete(plan: Plan, run: PlannedRun) -> bool:
     with suppress(UserError):  # damaged files
         return state_before(plan, run) == "skipped"
+    return False
+
+
+def is_broken(folder: Path) -> bool:
+    """Whether its figures broke, as they would again: a run is the same from the same seed."""
+    with suppress(UserError):
+        return str(read_status(folder).get("error") or "").startswith(BROKEN)
     return False
 
 

@@ -25,7 +25,7 @@ LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Together, all runs of the plan. `interrupted` counts those that a stop kept from starting, too."""
+    """Together, all runs of the plan. `finished` counts those that a stop rule ended, `interrupted` those never started."""
 
     finished: int
     skipped: int
@@ -50,7 +50,7 @@ def run_plan(plan: Plan, options: ScheduleOptions, script: Path = LAUNCH, consol
                     backend.close()
             board.update({job.run.name: job.state for job in jobs})
     count = Counter(job.state for job in jobs)
-    return Outcome(count["finished"], count["skipped"], count["failed"], count["interrupted"])
+    return Outcome(count["finished"] + count["stopped"], count["skipped"], count["failed"], count["interrupted"])
 
 
 @contextmanager

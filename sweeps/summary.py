@@ -15,7 +15,7 @@ from records import files
 from records.estimates import over_seeds
 from records.figures import task_reward
 from records.folder import write_json, write_whole
-from records.names import FAILED, FINISHED, INTERRUPTED, MODES, RUNNING, WAITING
+from records.names import ENDED, FAILED, FINISHED, INTERRUPTED, MODES, RUNNING, STOPPED, WAITING
 from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from sweeps.answer import answers, stands_alone
 from sweeps.conclusions import conclusions
@@ -23,7 +23,7 @@ from sweeps.conclusions import conclusions
 MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
 SHARES = ("degenerate", "template_collapse")
 UNFINISHED = "unfinished"
-STATES = (FINISHED, FAILED, UNFINISHED)
+STATES = (FINISHED, STOPPED, FAILED, UNFINISHED)
 End = tuple[str, str | None]  # one of STATES, and what went wrong
 
 
@@ -33,7 +33,9 @@ def summarize_sweep(sweep: SweepFiles) -> dict[str, Any]:
     return {
         "name": sweep.name,
         "axes": list(sweep.axes),
+        "sample": sweep.sample,
         "runs": counted_states(sweep.runs, ends),
+        "stopped": {run.name: run.error for run in sweep.runs if ends[run.name][0] == STOPPED},
         "problems": {name: problem for name, (_, problem) in ends.items() if problem},
         "configurations": configuration_entries(sweep, ends),
         "answer": [asdict(answer) | {"conclusions": conclusions([answer])} for answer in answers(sweep)],
@@ -50,8 +52,8 @@ def how_it_ended(run: RunFiles, attempts: Mapping[str, str]) -> End:
     """`attempts` tells, by run, of the last that failed: of runs that could not write their own end."""
     if run.foreign:
         return UNFINISHED, run.foreign
-    if run.state == FINISHED:
-        return (FINISHED, None) if run.final else (FAILED, f"its files can not be read: no {files.EVALUATION}")
+    if run.state in ENDED:
+        return (run.state, None) if run.final else (FAILED, f"its files can not be read: no {files.EVALUATION}")
     if run.state == INTERRUPTED or (run.state in (RUNNING, WAITING) and run.name not in attempts):
         return UNFINISHED, None
     return FAILED, run.error or attempts.get(run.name) or "no reason given"
@@ -78,7 +80,7 @@ def configuration_entries(sweep: SweepFiles, ends: Mapping[str, End]) -> list[di
 
 
 def configuration_entry(runs: Sequence[RunFiles], sweep: SweepFiles, ends: Mapping[str, End]) -> dict[str, Any]:
-    finished = [run for run in runs if ends[run.name][0] == FINISHED]
+    finished = [run for run in runs if ends[run.name][0] in ENDED]  # means without stopped ones would be of the survivors
     twins = {name for run in runs for name in run.baseline_of}
     rows = pd.DataFrame([row for run in finished for row in mode_rows(run)])
     modes = {} if rows.empty else {mode: mode_figures(group) for mode, group in rows.groupby("mode")}

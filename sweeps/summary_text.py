@@ -8,7 +8,7 @@ from rich.table import Table
 from records.estimates import Estimate
 from records.figures import cell
 from records.measures import MEASURES
-from records.names import MODES
+from records.names import FAILED, FINISHED, MODES, STOPPED
 from records.reader import Row, SweepFiles, first_of_each_mode, grouped
 from records.text import plain_table, text_of
 from sweeps.answer import Answer, difference_name
@@ -40,8 +40,9 @@ def add_configuration(table: Table, entry: dict[str, Any], names: list[str]) -> 
 
 
 def runs_text(counts: dict[str, int]) -> str:
-    """2 of 3, 1 failed."""
-    return f"{counts['finished']} of {counts['planned']}" + (f", {counts['failed']} failed" if counts["failed"] else "")
+    """3 of 4, 1 stopped, 1 failed: a stopped run is evaluated, too."""
+    ended = f"{counts[FINISHED] + counts[STOPPED]} of {counts['planned']}"
+    return ended + "".join(f", {counts[state]} {state}" for state in (STOPPED, FAILED) if counts[state])
 
 
 def figure_cell(figure: dict[str, Any] | None) -> str:
@@ -57,7 +58,19 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
     problems = [f"{first}{f' and {len(more)} more' if more else ''}: {problem}" for problem, (first, *more) in names.items()]
     omitted = [f"… and {len(problems) - SAMPLED} more"] if len(problems) > SAMPLED else []
     head = f"{summary['name']}: {runs['planned']} runs: {states}; means over seeds ± 95 % interval"
-    return [head, *problems[:SAMPLED], *omitted]
+    drawn = [f"a sample: {drawn_text(summary['sample'])}"] if summary["sample"] else []
+    stopped = stopped_text(runs[STOPPED], runs["planned"])
+    return [head, *drawn, *filter(None, [stopped]), *problems[:SAMPLED], *omitted]
+
+
+def drawn_text(sample: Row) -> str:
+    return f"{sample['points']} of the grid's {sample['of']} points, drawn with seed {sample['seed']}"
+
+
+def stopped_text(stopped: int, planned: int) -> str:
+    """Empty where no stop rule ended a run."""
+    early = f"{stopped} of {planned} runs {'was' if stopped == 1 else 'were'} stopped early by their stop rule"
+    return f"{early}; means have them as they were then" if stopped else ""
 
 
 def answer_text(answered: list[Answer]) -> str:

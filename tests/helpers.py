@@ -120,6 +120,18 @@ def random_prompts(lengths: Sequence[int], seed: int = 0, vocab: int = VOCAB) ->
     return [torch.randint(2, vocab, (length,), generator=generator).tolist() for length in lengths]
 
 
+def model_that_says(word: str, model: Path, folder: Path) -> str:
+    """The model of another folder, of tests/conftest.py's kind, with one word far likelier than all others."""
+    from models.loading import load_pretrained
+    from models.saving import save_pretrained
+
+    loaded = load_pretrained(str(model))
+    with torch.no_grad():
+        loaded.model.model.embed_tokens.weight[loaded.tokenizer.token_to_id(word), 0] = 30.0
+    save_pretrained(loaded.model, loaded.tokenizer, folder)
+    return str(folder)
+
+
 def right_padded(sequences: Sequence[Sequence[int]], fill: int = 0) -> Tensor:
     longest = max(map(len, sequences))
     return torch.tensor([[*sequence, *[fill] * (longest - len(sequence))] for sequence in sequences])

@@ -9,13 +9,11 @@ import pytest
 
 import sweep
 from configs.errors import UserError
-from configs.experiment import Experiment, GRPOSettings
-from envs.prepare import prepare
 from records.rows import read_rows
 from sweeps.backends import devices
 from sweeps.backends.backend import ScheduleOptions
-from sweeps.dry_run import StepTime, measured_step_time
-from sweeps.plan import Plan, PlannedRun
+from sweeps.costs import Costs
+from sweeps.plan import Plan
 from sweeps.schedule import Outcome, only_sweep_in
 
 ROOT = Path(sweep.__file__).parent
@@ -100,11 +98,11 @@ def test_on_a_machine_with_gpus_runs_go_there(
     said = "--jobs 2: has no effect: all runs go to a GPU; see --per_gpu"
     assert sweep.main([*AS_WRITTEN, "--jobs", "2"]) == 2
     assert capsys.readouterr().err == f"error: {said}\n"
-    monkeypatch.setattr(sweep, "measured_step_time", lambda *_, **__: StepTime(0.1, "a test"))
+    monkeypatch.setattr(sweep, "measured_costs", lambda *_: Costs(20.0, 0.1, 0.01, "a test"))
     assert sweep.main([*AS_WRITTEN, "--dry_run"]) == 0
     printed = capsys.readouterr().out
     assert "6 runs: 6 on GPU 0, 1, 12 at once on each" in printed
-    assert "about 3 min for 6 runs" in printed  # no shorter than one of them: 2,000 steps of 0.1 s
+    assert "about 4 min for 6 runs" in printed  # one of them: 20 s, 2,000 steps of 0.1 s, 20 x 64 completions of 10 ms
 
 
 def test_options_of_the_schedule_arrive(scheduler: Scheduler):
@@ -194,96 +192,6 @@ def test_what_is_wrong_is_one_line_and_creates_nothing(
     assert scheduler.asked == []
 
 
-# A dry run
-
-
-def lay_down(folder: Path, config: str, seconds: list[float]) -> None:
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(config)
-    rows = [{"step": i, "step_time": second} for i, second in enumerate(seconds)]
-    (folder / "timing.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-@pytest.fixture
-def measured(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: ARG001
-    """Names of the runs that were measured, at 0.5 s a step."""
-    names: list[str] = []
-
-    def measure(run: Any, launch: Path, threads: int) -> StepTime:
-        assert launch == ROOT / "launch.py"
-        assert threads >= 1
-        names.append(run.name)
-        return StepTime(0.5, "a measurement")
-
-    monkeypatch.setattr(sweep, "measured_step_time", measure)
-    return names
-
-
-def test_a_dry_run_lists_the_runs_and_writes_nothing(measured: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    words = ["--routing.enabled", "--grid", "seed=1,2", "--baselines", "--jobs", "2", "--max_steps", "600", "--dry_run"]
-    assert sweep.main(words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [*tmp_path.iterdir()] == []
-    assert lines[0].split() == ["run", "kind", "configuration", "device", "state"]
-    first = "happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs32_s1_max_steps600"
-    assert lines[1].split() == [first, "routed", "routed", "advantages=good_only", "cpu", "to", "run"]
-    assert [line.split()[1] for line in lines[1:15]] == [
-        kind for kind in ("routed", "unrouted", "unrouted", "routed", "lora", "filter", "reward_penalty") for _ in range(2)
-    ]
-    assert len({line.index(" cpu ") for line in lines[1:15]}) == 1
-    assert lines[16].startswith("output/sweep_happy_binary_seed_")
-    assert lines[17:] == [
-        "14 runs: 14 on the CPU, 2 at once",
-        "about 35 min for 14 runs, evaluations not counted:",  # 14 runs of 600 steps of 0.5 s, two at once
-        "  0.5 s a step, the median of a measurement",
-        "  10 runs of another kind (filter, lora, reward_penalty, unrouted): taken as the first",
-    ]
-    assert measured == [first]
-
-
-def test_step_times_come_from_runs_of_the_same_kind(measured: list[str], capsys: pytest.CaptureFixture[str]):
-    assert sweep.main(["--grid", "seed=1,2", "--name", "mine", "--max_steps", "600"]) == 0
-    (file, _) = sorted(Path("output/mine/configs").iterdir())
-    like = file.read_text()
-    lay_down(Path("output/slow"), like, [100.0, 100.0, 2.0, 1.0, 9.0])
-    lay_down(Path("output/routed"), like.replace("enabled: false", "enabled: true"), [77.0])
-    lay_down(Path("output/short"), like.replace("max_completion_length: 128", "max_completion_length: 9"), [77.0])
-    lay_down(Path("output/gpu"), like.replace("device: cpu", "device: cuda:1"), [77.0])
-    lay_down(Path("output/broken"), "{", [77.0])
-    lay_down(Path("output/empty"), like, [])
-    capsys.readouterr()
-    words = ["--grid", "seed=1,2", "--name", "mine", "--max_steps", "600", "--jobs", "1", "--dry_run"]
-    assert sweep.main(words) == 0
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        "about 40 min for 2 runs, evaluations not counted:",
-        "  2 s a step, the median of output/slow",
-    ]
-    lay_down(Path("output/mine") / "another", like, [3.0])  # of the sweep's own folder
-    assert sweep.main(words) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "  3 s a step, the median of output/mine/another"
-    assert measured == []
-
-
-def test_what_is_finished_is_not_counted(scheduler: Scheduler, measured: list[str], capsys: pytest.CaptureFixture[str]):
-    words = ["--grid", "seed=1,2", "--name", "mine", "--max_steps", "600"]
-    assert sweep.main(words) == 0
-    plan = scheduler.asked[0][0]
-    for run in plan.runs:
-        folder = plan.folder / run.name
-        folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"config_hash": run.config_hash}))
-        (folder / "status.json").write_text(json.dumps({"state": "finished", "step": 600}))
-        capsys.readouterr()
-        assert sweep.main([*words, "--dry_run"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        if run is plan.runs[0]:
-            assert [line.split()[4:] for line in lines[1:3]] == [["finished"], ["to", "run"]]
-            assert "about 5 min for 1 runs, evaluations not counted:" in lines
-        else:
-            assert lines[-1] == "nothing is left to run"
-    assert measured == [plan.runs[1].name]
-
-
 # Whole
 
 
@@ -338,56 +246,6 @@ def test_a_sweep_from_the_command_line_to_its_report(
     assert "routed, samples of " in printed.out
     assert whole(*words) == 0
     assert "2 skipped" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_dry_run_measures_a_run_s_steps(whole: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    code, printed = whole("--routing.enabled", "--grid", "seed=1,2", "--dry_run"), capsys.readouterr()
-    assert code == 0, printed.err
-    assert not (tmp_path / "output").exists()
-    assert " s a step, the median of 3 steps of happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs8_s1_" in printed.out
-
-
-LAUNCH = """
-import json, os, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from configs.cli import ExperimentOptions, parse_with_config
-e = parse_with_config(ExperimentOptions, sys.argv[1:], "", "")[0].experiment
-assert (e.max_steps, e.eval.final_samples, e.seed, e.wandb.mode, e.grpo.warmup_steps) == (3, 0, 9, "disabled", 0)
-assert os.environ["OMP_NUM_THREADS"] == "2"
-{fails}
-folder = e.output_dir / "run"
-folder.mkdir(parents=True)
-(folder / "timing.jsonl").write_text("".join(json.dumps({{"step_time": t}}) + "\\n" for t in (5.0, 1.0, 0.25)))
-"""
-
-
-@pytest.mark.parametrize(
-    ("fails", "expected"),
-    [
-        ("", StepTime(0.25, "3 steps of mine, measured now")),
-        ("print('some', 'error: no room', sep=chr(10), file=sys.stderr); sys.exit(2)", "error: no room"),
-    ],
-)
-def test_a_measurement_is_of_three_steps(tmp_path: Path, fails: str, expected: StepTime | str):
-    script = tmp_path / "launch.py"
-    script.write_text(LAUNCH.format(root=str(ROOT), fails=fails))
-    experiment = Experiment(seed=9, max_steps=500, grpo=GRPOSettings(warmup_steps=50), output_dir=tmp_path / "output")
-    run = PlannedRun("mine", "0", prepare(experiment, cuda_available=False), "full", "full", {})
-    assert measured_step_time(run, script, threads=2) == expected
-    assert [path.name for path in tmp_path.iterdir()] == ["launch.py"]
-
-
-def test_an_estimate_that_can_not_be_made_is_no_mistake(
-    scheduler: Scheduler,  # noqa: ARG001
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    monkeypatch.setattr(sweep, "measured_step_time", lambda *_, **__: "error: no room")
-    assert sweep.main(["--grid", "seed=1", "--dry_run"]) == 0
-    said = "no estimate: three steps of happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s1 could not be measured: error: no room"
-    assert capsys.readouterr().out.splitlines()[-1] == said
 
 
 # Devices

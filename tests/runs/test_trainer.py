@@ -64,7 +64,10 @@ def test_a_run_returns_what_its_folder_holds(tiny: MakeExperiment, tmp_path: Pat
     assert [row["step"] for row in read_rows(record.folder, "timing.jsonl")] == [0, 1, 2]
     assert json.loads((record.folder / "evaluation.json").read_text()) == {"step": 3, "modes": record.evaluation}
     assert json.loads((record.folder / "summary.json").read_text()) == record.summary
-    assert json.loads((record.folder / "status.json").read_text()) == {"state": "finished", "step": 3}
+    status = json.loads((record.folder / "status.json").read_text())
+    assert (status.pop("state"), status.pop("step")) == ("finished", 3)
+    assert {*status.pop("seconds")} == {"loading", "training", "evaluating"}
+    assert 2**27 < status.pop("peak_memory")["host"] < 2**34 and not status
     assert (record.folder / "checkpoint-2" / "trainer.json").is_file()
 
 

@@ -29,7 +29,7 @@ from runs.preflight import PreflightFailure, preflight
 from runs.reevaluation import sample_differently
 from runs.restore import made_of
 from runs.trainer import train
-from tests.helpers import randomize, tiny_config
+from tests.helpers import model_that_says, randomize, tiny_config
 from tests.reference import engine
 from tests.reference.comparison import MakeExperiment
 
@@ -246,6 +246,17 @@ def what_a_run_writes(make: MakeExperiment, _name: str, _: Path) -> None:
     assert rows == [(0, "base", 6), *between, (5, "policy", 9), (5, "base", 9)]
     assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-5"}
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [4] * 8
+
+
+def stop_rule(make: MakeExperiment, name: str, folder: Path) -> None:
+    """A model that says one word only is collapsed in the first two evaluations."""
+    model = model_that_says("happy", Path(make().model), folder / "happy")
+    settings = {"model": model, "require_eos": False, "eval_every": 1, "max_steps": 5}
+    record = train(make(**settings, **{name: "collapsed"}), quiet=True)
+    rows = [row for row in read_rows(record.folder, "routing_eval.jsonl") if row["mode"] == "policy"]
+    assert [(row["step"], row["degenerate"]) for row in rows] == [(1, True), (2, True), (2, True)]
+    assert len(record.metrics) == 2
+    assert len(train(make(**settings), quiet=True).metrics) == 5
 
 
 def all_samples(make: MakeExperiment, name: str, _: Path) -> None:

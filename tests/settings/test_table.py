@@ -53,6 +53,7 @@ SETTINGS: dict[str, Check] = {
     "dataset text_column eval_split": by_hand.dataset_and_column,
     "env.prompt_length env.num_prompts env.num_eval_prompts": by_hand.prompts,
     "logging_steps save_steps eval_every eval.num_prompts eval.final_samples": by_hand.what_a_run_writes,
+    "stop_rule": by_hand.stop_rule,
     "model": by_hand.model,
     "env.bos": by_hand.bos,
     "seed": trained(7, UNROUTED),

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from configs.experiment import Experiment
+from envs.prepare import prepare
 from sweeps.plan import Plan, PlannedRun
 
 FAKE_LAUNCH = '''
@@ -63,7 +64,7 @@ while step < config["steps"]:
         print(f"went wrong at step {step}", flush=True)
         if codes[starts - 1] < 0:
             os.kill(os.getpid(), -codes[starts - 1])
-        write("status.json", {"state": "failed", "step": step})
+        write("status.json", {"state": "failed", "step": step, "error": config.get("error")})
         sys.exit(codes[starts - 1])
     if asked:
         write("status.json", {"state": "interrupted", "step": step})
@@ -80,13 +81,14 @@ def fake_script(folder: Path) -> Path:
 
 
 def fake_plan(folder: Path, runs: dict[str, dict[str, Any]], device: str = "cpu") -> Plan:
-    """`runs`: behaviour by name: steps, pause, exits (a code for each start, 0 to go on), deaf, grandchild, ends."""
+    """`runs`: behaviour by name: steps, pause, exits (a code for each start, 0 to go on), error, deaf, grandchild, ends."""
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     planned = []
     for name, behaviour in runs.items():
         settings = {"output_dir": str(folder), "name": name, "hash": f"hash of {name}", "steps": 2, "pause": 0.02} | behaviour
         (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(settings))
-        experiment = Experiment(max_steps=settings["steps"], device=device, output_dir=folder)
+        asked = Experiment(max_steps=settings["steps"], device=device, output_dir=folder)
+        experiment = prepare(asked, cuda_available=device != "cpu")
         planned.append(PlannedRun(name, settings["hash"], experiment, "full", name, {}))
     return Plan("demo", folder, (), tuple(planned))
 

@@ -239,3 +239,16 @@ def test_the_answer_as_text():
     assert "2 of 2" in lines[2] and "0.700 [-0.571, 1.971] 2 seeds" in lines[2]
     assert "-0.400 2 seeds" in lines[4] and "0.750 [0.115, 1.385] 2 seeds" in lines[4]
     assert lines[-3:] == conclusions([answer])
+
+
+def test_a_stopped_run_counts_and_is_said():
+    reason = "--stop_rule collapsed ended it at step 40 of 60"
+    stopped = [
+        replace(run, state="stopped", step=40, error=reason, warnings=(reason, "other")) if run.name == "r2" else run
+        for run in two_seeds()
+    ]
+    (answer,), (usual,) = all_answers(*stopped), all_answers(*two_seeds())
+    assert (answer.routed.seeds, answer.routed.stopped, answer.routed.warnings) == ([1, 2], {2: 40}, ["other"])
+    assert answer.routed.measures == usual.routed.measures
+    said = "routed: 1 of 2 seeds stopped early by the stop rule (seed 2 at step 40); figures are those of that step."
+    assert said in conclusions([answer]) and not any("stopped" in sentence for sentence in conclusions([usual]))

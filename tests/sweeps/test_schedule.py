@@ -13,7 +13,9 @@ import pytest
 from filelock import FileLock
 
 from configs.errors import UserError
+from grpo.checks import BrokenInvariant
 from records import signals
+from records.names import BROKEN
 from sweeps import jobs
 from sweeps.backends import backend
 from sweeps.backends.backend import ScheduleOptions
@@ -73,7 +75,7 @@ def test_one_run_s_crash_does_not_touch_the_others(folder: Path, run: Run, capsy
     }
     said = [line[9:] for line in capsys.readouterr().err.splitlines()]
     assert f"b: exit code 1: went wrong at step 1 ({folder / 'logs' / 'b.log'})" in said
-    assert said[-1] == "demo: 4 runs: 2 failed, 2 finished"
+    assert said[-1].startswith("demo: 4 runs: 2 failed, 2 finished; ")
 
 
 def test_the_same_call_again_continues(folder: Path, run: Run):
@@ -102,6 +104,20 @@ def test_retries_have_an_end(folder: Path, run: Run):
     assert [(row["run"], row["attempt"]) for row in rows(folder / "failures.jsonl")] == [("a", 1), ("a", 2)]
     assert run(plan, retries=1) == Outcome(finished=1, skipped=0, failed=0, interrupted=0)
     assert [(row["run"], row["attempt"]) for row in rows(folder / "failures.jsonl")] == [("a", 1), ("a", 2), ("a", 1)]
+
+
+def test_a_run_whose_figures_broke_is_not_retried(folder: Path, run: Run):
+    plan = fake_plan(folder, {"a": {"exits": [1], "error": "BrokenInvariant: step 1: loss is nan"}, "b": {"exits": [1]}})
+    assert run(plan, retries=3) == Outcome(finished=1, skipped=0, failed=1, interrupted=0)
+    assert [row["run"] for row in rows(folder / "failures.jsonl")] == ["a", "b"]
+    assert BrokenInvariant.__name__ == BROKEN
+
+
+def test_a_run_that_its_stop_rule_ended_has_ended(folder: Path, run: Run, capsys: pytest.CaptureFixture[str]):
+    plan = fake_plan(folder, {"a": {"ends": "stopped"}, "b": {}})
+    assert run(plan) == Outcome(finished=2, skipped=0, failed=0, interrupted=0)
+    assert "demo: 2 runs: 1 stopped, 1 finished; " in capsys.readouterr().err
+    assert run(plan) == Outcome(finished=0, skipped=2, failed=0, interrupted=0)
 
 
 def test_a_user_s_error_is_not_retried(folder: Path, run: Run):

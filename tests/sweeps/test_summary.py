@@ -96,20 +96,47 @@ def finished(plan: Plan) -> Plan:
     return plan
 
 
+def test_stopped_runs_are_counted_and_their_figures_are_in_the_means(finished: Plan):
+    first = finished.runs[0]
+    reason = "--stop_rule collapsed ended it at step 4 of 5"
+    before = summary_of(finished.folder)
+    status = {"state": "stopped", "step": 4, "error": reason}
+    (finished.folder / first.name / "status.json").write_text(json.dumps(status))
+    summary = summary_of(finished.folder)
+    assert summary["runs"] == {"planned": 8, "finished": 2, "stopped": 1, "failed": 3, "unfinished": 2}
+    assert summary["stopped"] == {first.name: reason} and first.name not in summary["problems"]
+    routed, same = summary["configurations"][0], before["configurations"][0]
+    assert routed["runs"] == {"planned": 2, "finished": 1, "stopped": 1, "failed": 0, "unfinished": 0}
+    assert (routed["modes"], routed["training_reward"]) == (same["modes"], same["training_reward"])
+    table = summary_table(summary)
+    assert "2 of 2, 1 stopped" in table
+    assert "1 of 8 runs was stopped early by their stop rule; means have them as they were then" in table.splitlines()
+    assert "stopped early" not in summary_table(before)
+
+
+def test_a_sample_of_the_grid_is_said(finished: Plan):
+    plan = json.loads((finished.folder / "sweep.json").read_text())
+    (finished.folder / "sweep.json").write_text(json.dumps(plan | {"sample": {"points": 4, "of": 90, "seed": 3}}))
+    assert "a sample: 4 of the grid's 90 points, drawn with seed 3" in summary_table(summary_of(finished.folder)).splitlines()
+    del plan["sample"]  # as earlier versions wrote it
+    (finished.folder / "sweep.json").write_text(json.dumps(plan))
+    assert summary_of(finished.folder)["sample"] is None
+
+
 def test_figures_by_hand(finished: Plan):
     summary = summary_of(finished.folder)
     assert summary["name"] == "mine"
-    assert summary["runs"] == {"planned": 8, "finished": 3, "failed": 3, "unfinished": 2}
+    assert summary["runs"] == {"planned": 8, "finished": 3, "stopped": 0, "failed": 3, "unfinished": 2}
     routed, control, other, other_control = summary["configurations"]
     assert [entry["configuration"] for entry in summary["configurations"]] == [
         "routed beta=0.01", "unrouted beta=0.01", "routed beta=0.02", "unrouted beta=0.02",
     ]  # fmt: skip
     assert [entry["baseline_of"] for entry in summary["configurations"]] == [[], ["routed beta=0.01"], [], ["routed beta=0.02"]]
     assert (routed["kind"], routed["values"]) == ("routed", {"beta": 0.01})
-    assert routed["runs"] == {"planned": 2, "finished": 2, "failed": 0, "unfinished": 0}
-    assert control["runs"] == {"planned": 2, "finished": 1, "failed": 1, "unfinished": 0}
-    assert other["runs"] == {"planned": 2, "finished": 0, "failed": 1, "unfinished": 1}
-    assert other_control["runs"] == {"planned": 2, "finished": 0, "failed": 1, "unfinished": 1}
+    assert routed["runs"] == {"planned": 2, "finished": 2, "stopped": 0, "failed": 0, "unfinished": 0}
+    assert control["runs"] == {"planned": 2, "finished": 1, "stopped": 0, "failed": 1, "unfinished": 0}
+    assert other["runs"] == {"planned": 2, "finished": 0, "stopped": 0, "failed": 1, "unfinished": 1}
+    assert other_control["runs"] == {"planned": 2, "finished": 0, "stopped": 0, "failed": 1, "unfinished": 1}
 
     # Of 0.8 and 0.9: std 0.05 * sqrt(2), so std / sqrt(2) = 0.05, and t with one degree of freedom is 12.706.
     assert routed["training_reward"] == approx(2, 0.85, 12.706205 * 0.05)
@@ -215,7 +242,7 @@ def test_a_damaged_run_counts_as_failed(finished: Plan, file: str):
     run = finished.runs[0]
     (finished.folder / run.name / file).write_text("{")
     summary = summary_of(finished.folder)
-    assert summary["runs"] == {"planned": 8, "finished": 2, "failed": 4, "unfinished": 2}
+    assert summary["runs"] == {"planned": 8, "finished": 2, "stopped": 0, "failed": 4, "unfinished": 2}
     said = f"its files can not be read: {finished.folder / run.name / file}"
     assert summary["problems"][run.name].startswith(said)
 
@@ -236,7 +263,7 @@ def test_a_run_with_other_settings_in_the_folder_has_no_figures(finished: Plan):
     runs = (replace(finished.runs[0], config_hash="0" * 12), *finished.runs[1:])
     write_plan(replace(finished, runs=runs))
     summary = summary_of(finished.folder)
-    assert summary["configurations"][0]["runs"] == {"planned": 2, "finished": 1, "failed": 0, "unfinished": 1}
+    assert summary["configurations"][0]["runs"] == {"planned": 2, "finished": 1, "stopped": 0, "failed": 0, "unfinished": 1}
     said = f"its folder holds a run with other settings ({finished.runs[0].config_hash}, not 000000000000)"
     assert summary["problems"][runs[0].name] == said
 
