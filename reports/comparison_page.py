@@ -8,7 +8,7 @@ from reports.charts import TRAINING
 from reports.compare import Difference, common_rows, differing, first_difference, flat
 from reports.numbers import paired_rows
 from reports.run_charts import comparison_spec
-from reports.samples import SampleBlock, Samples, completion_of
+from reports.samples import SampleBlock, Samples, View, completion_of
 from reports.sections import Page, Section, bin_note
 from reports.tables import Cell, Table, setting_cell, text_cell
 
@@ -79,4 +79,4 @@ def _sample_pair(name: str, title: str, difference: Difference) -> Section:
     rows = [(prompt, [first, second])] if prompt == other else [(prompt, [first, None]), (other, [None, second])]
     place = f"Step {difference.step}, sample {difference.number} of that step (from 0)"
     note = f"{place}. It differs in: {', '.join(difference.values)}."
-    return Section(name, title, note, samples=[SampleBlock("A and B", Samples(["A", "B"], rows))])
+    return Section(name, title, note, samples=[SampleBlock("A and B", [View("", Samples(["A", "B"], rows))])])

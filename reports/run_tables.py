@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from records.figures import WINDOW, duration, mean, task_reward
-from records.names import BASE, FINISHED, MODES
+from records.names import BASE, FINISHED, MODES, RUNNING
 from records.reader import RunFiles
 from reports.mode_columns import FIGURES, mode_columns
 from reports.tables import MISSING, Cell, Table, flags_cell, number_cell, setting_cell, shortened, text_cell
@@ -22,7 +22,8 @@ def run_title(run: RunFiles, length: int = 56) -> str:
 
 def state_cell(run: RunFiles) -> Cell:
     """While a run lives, what it is at."""
-    return Cell(run.phase or run.state, run.state, title=run.error or "", style=f"state {run.state}")
+    text = run.phase if run.state == RUNNING and run.phase else run.state
+    return Cell(text, run.state, title=run.error or "", style=f"state {run.state}")
 
 
 def _steps(run: RunFiles) -> str:

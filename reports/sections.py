@@ -8,9 +8,12 @@ from records.reader import SAMPLES_OF_A_MODE, RunFiles
 from reports.charts import Spec
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
-from reports.samples import SampleBlock, samples_of
+from reports.samples import SampleBlock, views_of
 from reports.sweep_charts import Dropdown
 from reports.tables import Cell, Table
+
+SAMPLES_NOTE = """The first completions of the final evaluation, the same prompts in every mode, and before them, by the slider, \
+those of training. Marked is what the reward or its hack counts."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,10 @@ def absence_note(names: Sequence[str]) -> str:
 def sample_section(runs: Sequence[RunFiles], of_a_sweep: bool) -> Section:
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
     blocks = [
-        SampleBlock(f"{run_title(run)} ({run.kind}, {run.state})", samples_of(run, count), i if of_a_sweep else None)
+        SampleBlock(f"{run_title(run)} ({run.kind}, {run.state})", views_of(run, count), i if of_a_sweep else None)
         for i, run in enumerate(runs)
         if run.samples
     ]
-    note = "The first completions of the final evaluation, the same prompts in every mode; of unfinished runs those of training."
-    return Section("samples", "Samples by run and mode", note, samples=blocks, missing="" if blocks else "no samples yet")
+    return Section(
+        "samples", "Samples by mode and step", SAMPLES_NOTE, samples=blocks, missing="" if blocks else "no samples yet"
+    )
