@@ -236,12 +236,17 @@ def read_sweep(
             if not damaged_fail:
                 raise
             return RunFiles(**_identity(planned), state=FAILED, error=f"its files can not be read: {error}")
-        run.samples[:] = first_of_each_mode(run.samples, SAMPLES_OF_A_MODE)
-        run.logged[:] = few_logged(run.logged, OF_A_SWEEP_S_RUN)
-        return run
+        return with_few_samples(run)
 
     runs = tuple(read(planned) for planned in track(tuple(plan["runs"])))
     return SweepFiles(plan["name"], tuple(plan["axes"]), runs, tuple(read_rows(folder, files.FAILURES, running=True)))
+
+
+def with_few_samples(run: RunFiles) -> RunFiles:
+    """A run among many, whose pages show only so much of each."""
+    run.samples[:] = first_of_each_mode(run.samples, SAMPLES_OF_A_MODE)
+    run.logged[:] = few_logged(run.logged, OF_A_SWEEP_S_RUN)
+    return run
 
 
 def by_configuration(runs: Iterable[RunFiles]) -> dict[str, list[RunFiles]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from records.reader import SAMPLES_OF_A_MODE, RunFiles
@@ -54,11 +55,13 @@ def absence_note(names: Sequence[str]) -> str:
     return f"not in the runs' files, so not drawn: {', '.join(names)}" if names else ""
 
 
-def sample_section(runs: Sequence[RunFiles], of_a_sweep: bool) -> Section:
+def sample_section(runs: Sequence[RunFiles], before: Sequence[str] = ("",), of_a_sweep: bool = False) -> Section:
+    """A block a run, `before` its title; each knows its run's number where that is a sweep's."""
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
+    titles = [f"{each}{run_title(run)} ({run.kind}, {run.state})" for each, run in zip(cycle(before), runs, strict=False)]
     blocks = [
-        SampleBlock(f"{run_title(run)} ({run.kind}, {run.state})", views_of(run, count), i if of_a_sweep else None)
-        for i, run in enumerate(runs)
+        SampleBlock(title, views_of(run, count), i if of_a_sweep else None)
+        for i, (title, run) in enumerate(zip(titles, runs, strict=True))
         if run.samples
     ]
     return Section(

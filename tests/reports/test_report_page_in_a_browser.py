@@ -280,7 +280,7 @@ def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext
         page = opened(context, path, seen)
         assert [mark["mean reward"] for mark in marks(page, "training", REWARD)] == ["0.1"]
         assert (seen.requests, seen.faults) == ([path.as_uri()], [])
-    seen, path = Seen(), write_comparison(a, b, tmp_path / "compared.html")
+    seen, path = Seen(), write_comparison([a, b], tmp_path / "compared.html")
     page = opened(context, path, seen)
     assert mark_values(page, "training", REWARD, "r") == [("A",), ("B",)]
     assert seen.faults == []
