@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from configs.errors import UserError
 from records import files
 from records.figures import task_reward
+from records.logged import OF_A_RUN, OF_A_SWEEP_S_RUN, few_logged
 from records.measures import HACKED, TASK
 from records.names import ENDED, FAILED, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
@@ -43,6 +44,7 @@ class RunFiles:
     evaluations: list[Row] = field(default_factory=list)  # routing_eval.jsonl
     final: dict[str, Row] = field(default_factory=dict)  # evaluation.json, by mode
     samples: list[Row] = field(default_factory=list)  # of the final evaluation, or else of the last logged step
+    logged: list[Row] = field(default_factory=list)  # of samples.jsonl, at a few of its steps a few completions of each prompt
     # Of the final evaluation, by mode, one figure a sample: "hacked" 0 or 1 and "task", the task reward. What any sample lacks
     # is left out. Sample i has the same prompt and draw in every mode.
     outcomes: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)
@@ -142,7 +144,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
     running = status["state"] == RUNNING
     finals = read_rows(folder, files.EVALUATION_SAMPLES, running)
     training = {} if names is None else _training(folder, names, running)
-    logged = [] if finals or names is None else read_rows(folder, files.SAMPLES, running)
+    logged = [] if names is None else read_rows(folder, files.SAMPLES, running)
     recorded, expected = made_of.get("config_hash"), planned.get("config_hash")
     foreign = f"its folder holds a run with other settings ({recorded}, not {expected})"
     training_reward, warnings = read_summary(folder)
@@ -158,6 +160,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         made_of=made_of,
         final=read_evaluation(folder),
         samples=finals or [row for row in logged if row["step"] == logged[-1]["step"]],
+        logged=few_logged(logged, OF_A_RUN),
         outcomes=outcomes_of(folder / files.EVALUATION_SAMPLES, finals, made_of),
         training_reward=training_reward,
         warnings=warnings,
@@ -240,13 +243,19 @@ def read_sweep(
             if not damaged_fail:
                 raise
             return RunFiles(**_identity(planned), state=FAILED, error=f"its files can not be read: {error}")
-        run.samples[:] = first_of_each_mode(run.samples, SAMPLES_OF_A_MODE)
-        return run
+        return with_few_samples(run)
 
     runs = tuple(read(planned) for planned in track(tuple(plan["runs"])))
     failures, sample = tuple(read_rows(folder, files.FAILURES, running=True)), plan.get("sample")
     check_kinds(f"{file}: sample", sample or {}, {} if sample is None else dict.fromkeys(("points", "of", "seed"), (int,)))
     return SweepFiles(plan["name"], tuple(plan["axes"]), runs, failures, sample)
+
+
+def with_few_samples(run: RunFiles) -> RunFiles:
+    """A run among many, whose pages show only so much of each."""
+    run.samples[:] = first_of_each_mode(run.samples, SAMPLES_OF_A_MODE)
+    run.logged[:] = few_logged(run.logged, OF_A_SWEEP_S_RUN)
+    return run
 
 
 def by_configuration(runs: Iterable[RunFiles]) -> dict[str, list[RunFiles]]:

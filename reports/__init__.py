@@ -1,20 +1,30 @@
-"""The page people look at: of a sweep, of a run also while it trains, and of two runs that are compared."""
+"""The page people look at: of a sweep, of a run also while it trains, and of runs that are compared."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import UserError
 from records.files import METRICS, SAMPLES
 from records.names import RUNNING
-from records.reader import is_run, is_sweep, read_rows, read_run, read_status, read_sweep
+from records.reader import RunFiles, is_run, is_sweep, read_rows, read_run, read_status, read_sweep, with_few_samples
 from reports.charts import TRAINING
 from reports.comparison_page import comparison_page
+from reports.loose import distinct_names, loose_sweep, runs_in
+from reports.many_page import many_page
 from reports.page import check_replaceable, write_page
 from reports.run_page import run_metrics, run_page
+from reports.sections import Page
 from reports.sweep_page import sweep_page
 
 PAGE, COMPARISON = "report.html", "report_compare.html"
 Track = Callable[[tuple], Iterable]
+
+
+def write_page_of(folders: Sequence[Path], out: Path | None = None, track: Track = iter) -> Path:
+    """`write_report` of a sweep's or a run's folder, `write_comparison` of several and of a folder of runs."""
+    is_one = len(folders) == 1 and (is_sweep(folders[0]) or not runs_in(folders[0]) or is_run(folders[0]))
+    return write_report(folders[0], out, track) if is_one else write_comparison(folders, out, track)
 
 
 def write_report(folder: Path, out: Path | None = None, track: Track = iter) -> Path:
@@ -32,17 +42,35 @@ def write_report(folder: Path, out: Path | None = None, track: Track = iter) -> 
     return write_page(path, run_page(read_run(folder, run_metrics)))
 
 
-def write_comparison(a: Path, b: Path, out: Path | None = None) -> Path:
-    """Writes the page that tells where two runs part, beside the first one's folder unless told where, and tells where.
+def write_comparison(folders: Sequence[Path], out: Path | None = None, track: Track = iter) -> Path:
+    """Writes the page that compares all runs in these folders, each a run's or one of runs', and tells where.
 
-    Raises UserError as `write_report` does.
+    Of two runs it tells where they part; more have the page of a sweep. Unless told where, it goes into the folder, if only one
+    is given, or beside the first. Raises UserError as `write_report` does.
     """
-    path = out or a.parent / COMPARISON
-    for folder in (a, b):
-        if not is_run(folder):
-            raise UserError(f"{folder}: not a run's folder (no config.yaml); two folders are compared when both are runs'")
+    for folder in folders:
+        if not runs_in(folder):
+            raise UserError(f"{folder}: neither a run's folder (config.yaml) nor one of runs, nor a sweep's (sweep.json)")
+    runs = list(dict.fromkeys(run for folder in folders for run in runs_in(folder)))
+    path = out or (folders[0] if len(folders) == 1 else folders[0].parent) / COMPARISON
     check_replaceable(path)
+    if len(runs) == 1:
+        return write_report(runs[0], out, track)
+    if len(runs) == 2:
+        return write_page(path, _pair_page(*runs))
+    names, found = distinct_names(runs), track(tuple(runs))
+    read = [replace(read_few(folder), name=name) for folder, name in zip(found, names, strict=True)]
+    return write_page(path, many_page(loose_sweep(f"{len(runs)} runs", read)))
+
+
+def read_few(folder: Path) -> RunFiles:
+    """A run as `read_sweep` has it."""
+    run = read_run(folder, lambda _: TRAINING)
+    return with_few_samples(run)
+
+
+def _pair_page(a: Path, b: Path) -> Page:
     first, second = (read_run(folder, lambda _: TRAINING) for folder in (a, b))
     running = {folder: read_status(folder)["state"] == RUNNING for folder in (a, b)}
     steps, samples = ([read_rows(folder, name, running[folder]) for folder in (a, b)] for name in (METRICS, SAMPLES))
-    return write_page(path, comparison_page(first, second, steps, samples))
+    return comparison_page(first, second, steps, samples)

@@ -1,11 +1,27 @@
-"""Where two runs part: settings, the first step and the first sample that differ."""
+"""Where runs part: settings, what they were made of, and of two the first step and the first sample that differ."""
 
+import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from records.reader import Row
+from configs.naming import NOT_IDENTITY
+from records.reader import Row, RunFiles, grouped
+from reports.tables import setting_text
+
+DIGEST = re.compile(r"[0-9a-f]{12,}")
+# Entries of run.json that hold digests, in words; those of NOT_COMPARED differ wherever anything does.
+OF_DIGESTS = {
+    "base_fingerprint": "the weights of the base model",
+    "train_prompts_fingerprint": "the training prompts",
+    "eval_prompts_fingerprint": "the evaluation prompts, so that no two samples are paired,",
+    "reward_fingerprints": "what the reward's values depend on",
+    "plugins": "the plugins",
+    "git": "the code",
+}
+NOT_COMPARED = {"config_hash", "command", "paths"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,33 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Values by name, in A's order, of what is not equal; None for what one of them lacks."""
     return {name: (a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)}
+
+
+def settings_of(run: RunFiles) -> dict[str, Any]:
+    """By dotted name those that make it another experiment, digests left out of them."""
+    return {name: _without_digests(value) for name, value in flat(run.config).items() if name not in NOT_IDENTITY}
+
+
+def _without_digests(value: Any) -> Any:
+    return json.loads(DIGEST.sub("…", json.dumps(value)))
+
+
+def made_of_sentences(runs: Mapping[str, RunFiles]) -> Iterator[str]:
+    """What runs, by name, were made of that differs; digests say in words that something does."""
+    records = {name: run.made_of for name, run in runs.items() if run.made_of}
+    for key in dict.fromkeys(key for record in records.values() for key in record if key not in NOT_COMPARED):
+        values = grouped(records, lambda name, key=key: json.dumps(records[name].get(key)))
+        if len(values) == 1:
+            continue
+        if key in OF_DIGESTS or any(map(DIGEST.search, values)):
+            yield f"Not the same in all: {OF_DIGESTS.get(key, key)}."
+        else:
+            told = (f"{setting_text(json.loads(value))} ({_few(names)})" for value, names in values.items())
+            yield f"{key}: {', '.join(told)}."
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 3 else f"{len(names)} runs"
 
 
 def numbered(rows: Sequence[Row]) -> dict[tuple[int, int], Row]:

@@ -2,10 +2,10 @@
 
 import json
 import re
-from base64 import b64encode
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import altair as alt
 import itables
@@ -31,6 +31,14 @@ def vega_bundle() -> str:
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
+@cache
+def datatables_address() -> str:
+    """The library of sorted tables as an address to import from, which may stand in a script and in quotes there."""
+    code = Path(itables.options.dt_bundle).read_text(encoding="utf-8")
+    harmless = "".join(map(chr, range(33, 127))).translate(str.maketrans("", "", '%#"\\<')) + " "
+    return "data:text/javascript," + quote(code, safe=harmless)
+
+
 def embedded(value: Any) -> Markup:
     """JSON, in ASCII, that may stand in a script: no character in it can end the script, and numbers are numbers."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
@@ -48,10 +56,9 @@ def render(page: Page) -> str:
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), **looks)
     templates.filters |= {"embedded": embedded, "breakable": breakable}
     datatables = Path(itables.options.dt_bundle)
-    address = "data:text/javascript;base64," + b64encode(datatables.read_bytes()).decode()
     style = "".join(path.read_text() for path in (datatables.with_suffix(".css"), *(HERE / f"{name}.css" for name in STYLES)))
     own = {f"{name}_script": (HERE / f"{name}.js").read_text() for name in SCRIPTS}
-    scripts = {"vega": vega_bundle(), "datatables": address, **own}
+    scripts = {"vega": vega_bundle(), "datatables": datatables_address(), **own}
     libraries = {"mark": MARK, "style": style, **scripts}
     markup = {name: Markup(text) for name, text in libraries.items()}
     return templates.get_template("page.html.j2").render(**vars(page), **markup)

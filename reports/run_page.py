@@ -128,7 +128,7 @@ def settings_section(run: RunFiles) -> Section:
 
 
 def run_page(run: RunFiles) -> Page:
-    samples = sample_section([run], of_a_sweep=False)
+    samples = sample_section([run])
     figures = [mode_section(run), *measure_section(run)]
     sections = [*figures, curve_section(run), ablation_section(run), samples, settings_section(run)]
     return Page("Run", run.name, run_facts(run), sections, run.error or "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from records.reader import SAMPLES_OF_A_MODE, RunFiles
@@ -9,8 +10,11 @@ from reports.charts import Charts
 from reports.choices import Dropdown
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
-from reports.samples import SampleBlock, samples_of
+from reports.samples import SampleBlock, views_of
 from reports.tables import Cell, Table
+
+SAMPLES_NOTE = """The first completions of the final evaluation, the same prompts in every mode, and before them, by the slider, \
+those of training. Marked is what the reward or its hack counts."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,15 @@ def absence_note(names: Sequence[str]) -> str:
     return f"not in the runs' files, so not drawn: {', '.join(names)}" if names else ""
 
 
-def sample_section(runs: Sequence[RunFiles], of_a_sweep: bool) -> Section:
+def sample_section(runs: Sequence[RunFiles], before: Sequence[str] = ("",), of_a_sweep: bool = False) -> Section:
+    """A block a run, `before` its title; each knows its run's number where that is a sweep's."""
     count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
+    titles = [f"{each}{run_title(run)} ({run.kind}, {run.doing})" for each, run in zip(cycle(before), runs, strict=False)]
     blocks = [
-        SampleBlock(f"{run_title(run)} ({run.kind}, {run.doing})", samples_of(run, count), i if of_a_sweep else None)
-        for i, run in enumerate(runs)
+        SampleBlock(title, views_of(run, count), i if of_a_sweep else None)
+        for i, (title, run) in enumerate(zip(titles, runs, strict=True))
         if run.samples
     ]
-    note = "The first completions of the final evaluation, the same prompts in every mode; of unfinished runs those of training."
-    return Section("samples", "Samples by run and mode", note, samples=blocks, missing="" if blocks else "no samples yet")
+    return Section(
+        "samples", "Samples by mode and step", SAMPLES_NOTE, samples=blocks, missing="" if blocks else "no samples yet"
+    )

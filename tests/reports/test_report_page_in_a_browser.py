@@ -190,6 +190,29 @@ def test_a_click_on_a_run_opens_its_samples_and_leaves_the_fragment_alone(contex
     assert page.evaluate("location.hash") == "#seed=1"
 
 
+def test_a_slider_leads_through_the_steps_by_keyboard_and_the_fragment_keeps_the_place(context: BrowserContext, tmp_path: Path):
+    """What the reward counts is bold wherever it stands; runs that did not log a step show the one before it."""
+    logged = [
+        sample(f"at {step} happy", step=step, marks=[[len(f"at {step} "), len(f"at {step} happy")]]) for step in (0, 10, 20)
+    ]
+    run = write_run(tmp_path / "run", metric_rows([0.1]), samples=logged, finals=[sample("the end", "both")])
+    page = opened(context, write_report(run))
+    shown = page.locator("#samples .view:visible td:nth-child(2) p:first-child")
+    slider = page.get_by_role("slider", name="samples of")
+    assert shown.all_inner_texts() == ["the end"] and slider.get_attribute("aria-valuetext") == "at the end, by mode"
+    slider.press("ArrowLeft")
+    assert shown.all_inner_texts() == ["at 20 happy"] and page.evaluate("location.hash") == "#step=20"
+    slider.press("Home")
+    assert shown.all_inner_texts() == ["at 0 happy"] and slider.get_attribute("aria-valuetext") == "training, step 0"
+    mark = shown.locator("mark")
+    assert (mark.inner_text(), mark.evaluate("one => getComputedStyle(one).fontWeight")) == ("happy", "700")
+    slider.press("End")
+    assert shown.all_inner_texts() == ["the end"] and page.evaluate("location.hash") == ""
+    page.evaluate("location.hash = 'step=15'")
+    page.wait_for_function("document.querySelector('#samples output').textContent === 'training, step 10'")
+    assert shown.all_inner_texts() == ["at 10 happy"]
+
+
 def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext, tmp_path: Path):
     a = write_run(tmp_path / "a", metric_rows([0.1, 0.2, 0.4]), samples=[sample("x", step=0)])
     b = write_run(tmp_path / "b", metric_rows([0.1, 0.3, 0.5]), state="running")
@@ -198,7 +221,7 @@ def test_the_page_of_a_run_and_of_a_comparison_are_drawn(context: BrowserContext
         page = opened(context, path, seen)
         assert [mark["value"] for mark in marks(page, "training", "reward", LINE)] == ["0.1"]
         assert (seen.requests, seen.faults) == ([path.as_uri()], [])
-    seen, path = Seen(), write_comparison(a, b, tmp_path / "compared.html")
+    seen, path = Seen(), write_comparison([a, b], tmp_path / "compared.html")
     page = opened(context, path, seen)
     assert mark_values(page, "training", "reward", LINE, "label") == [("A",), ("B",)]
     assert drawn_rows(page, "training", "reward-difference", "x", "y") == [(0, 0), (1, approx(0.1)), (2, approx(0.1))]

@@ -6,9 +6,8 @@ import pytest
 
 from records.reader import RunFiles
 from reports.run_tables import cost_table, results_table, total_cost
-from reports.samples import cut, samples_of
 from reports.tables import MISSING, Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened
-from tests.reports.report_runs import MADE_OF, mode_figures, sample
+from tests.reports.report_runs import MADE_OF, mode_figures
 
 LONG = "sentence_length_10_smooth_with_happy_routed_duallora4x4_lr3e-4_beta0.02_bs32_s42_max_steps250_4bc3e9d39b96"
 
@@ -160,24 +159,6 @@ def test_the_costs_add_up():
     assert [row["device"] for row in rows] == ["cuda", MISSING, MISSING]
     assert total_cost(runs) == "67 s of training and 1,000 tokens in 2 runs"
     assert total_cost([made()]) == "no step was timed"
-
-
-def test_samples_of_one_prompt_stand_in_one_row():
-    """The second sample of the same prompt is another row; a mode without it has a gap."""
-    rows = [sample("b1", "both"), sample("b2", "both"), sample("r1", "retain_only"), sample("r9", "retain_only", prompt="a dog")]
-    result = samples_of(made(samples=rows), 5)
-    assert result.columns == ["both", "retain_only"]
-    texts = [(prompt, [cell and cell.text for cell in cells]) for prompt, cells in result.rows]
-    assert texts == [("the cat", ["b1", "r1"]), ("the cat", ["b2", None]), ("a dog", [None, "r9"])]
-
-
-def test_samples_of_training_say_their_step_and_are_cut():
-    rows = [sample("x" * 2000, step=9, hacked=True, reward=None) for _ in range(9)]
-    result = samples_of(made(samples=rows), 5)
-    assert (list(result.columns), len(result.rows)) == (["training, step 9"], 5)
-    (cell,) = result.rows[0][1]
-    assert cell is not None and (len(cell.text), cell.text[-1], cell.reward, cell.hacked) == (700, "…", "–", True)
-    assert cut("short") == "short"
 
 
 @pytest.mark.parametrize(("count", "paging"), [(3, False), (25, False), (26, True)])
