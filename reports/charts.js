@@ -41,13 +41,14 @@ const valueOf = (row, field) => row[field] ?? page.runs?.configurations[row.c]?.
 function looksOf(section) {
   const legends = page.legendsOf(section);
   const entries = legends.map((legend) => new Map(legend.entries.map((entry) => [entry.value, entry])));
+  const ink = colourOf("ink");
   return (row) => {
-    const look = { colour: -1, dash: [1, 0], shape: "circle" };
+    const look = { colour: legends.length ? -1 : 0, dash: [1, 0], shape: "circle" };
     legends.forEach((legend, i) => {
       const entry = entries[i].get(valueOf(row, legend.field));
       if (entry) for (const name of legend.gives) look[name] = entry[name];
     });
-    return { ...look, colour: palette[look.colour] ?? colourOf("ink") };
+    return { ...look, colour: palette[look.colour] ?? ink };
   };
 }
 
@@ -221,7 +222,18 @@ function start() {
       section.panels.filter((panel) => panel.drawing).forEach((panel) => embed(section, panel));
     }
   });
-  page.onChange(() => sections.filter((section) => section.isFilled).forEach(refresh));
+  page.onChange(refreshSoon);
+}
+
+// Several changes at once are drawn once.
+let isWaiting = false;
+function refreshSoon() {
+  if (isWaiting) return;
+  isWaiting = true;
+  requestAnimationFrame(() => {
+    isWaiting = false;
+    sections.filter((section) => section.isFilled).forEach(refresh);
+  });
 }
 
 Object.assign(page, { sections, startCharts: start, logName, labelOf, valueOf });
