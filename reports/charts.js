@@ -166,7 +166,9 @@ async function embed(section, panel) {
   panel.drawnLog = panel.isLog;
   panel.caption.textContent = panel.lost ? `${panel.lost} points at or below 0 have no place here` : "";
   const turn = (panel.turn = (panel.turn ?? 0) + 1);
-  const { view } = await vegaEmbed(panel.element, specOf(panel), { ...OPTIONS, config: looks() });
+  const options = { ...OPTIONS, config: looks(), downloadFileName: `${section.name} ${panel.title}` };
+  const { view } = await vegaEmbed(panel.element, specOf(panel), options);
+  panel.element.querySelector("summary").setAttribute("aria-label", `save the picture: ${panel.title}`);
   if (turn === panel.turn) panel.view = view;
 }
 

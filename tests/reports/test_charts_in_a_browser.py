@@ -50,6 +50,14 @@ def test_charts_follow_the_width_and_nothing_is_off_the_screen(browser: Browser,
     context.close()
 
 
+def test_every_chart_and_its_menu_have_a_name(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    titles = page.locator("figure h3").all_inner_texts()
+    names = page.locator(".chart summary").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 10
+    assert page.locator("svg.marks").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
+
+
 def test_charts_follow_a_window_that_changes(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.set_viewport_size({"width": 800, "height": 900})
