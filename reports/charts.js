@@ -41,13 +41,14 @@ const valueOf = (row, field) => row[field] ?? page.runs?.configurations[row.c]?.
 function looksOf(section) {
   const legends = page.legendsOf(section);
   const entries = legends.map((legend) => new Map(legend.entries.map((entry) => [entry.value, entry])));
+  const ink = colourOf("ink");
   return (row) => {
-    const look = { colour: -1, dash: [1, 0], shape: "circle" };
+    const look = { colour: legends.length ? -1 : 0, dash: [1, 0], shape: "circle" };
     legends.forEach((legend, i) => {
       const entry = entries[i].get(valueOf(row, legend.field));
       if (entry) for (const name of legend.gives) look[name] = entry[name];
     });
-    return { ...look, colour: palette[look.colour] ?? colourOf("ink") };
+    return { ...look, colour: palette[look.colour] ?? ink };
   };
 }
 
@@ -165,7 +166,9 @@ async function embed(section, panel) {
   panel.drawnLog = panel.isLog;
   panel.caption.textContent = panel.lost ? `${panel.lost} points at or below 0 have no place here` : "";
   const turn = (panel.turn = (panel.turn ?? 0) + 1);
-  const { view } = await vegaEmbed(panel.element, specOf(panel), { ...OPTIONS, config: looks() });
+  const options = { ...OPTIONS, config: looks(), downloadFileName: `${section.name} ${panel.title}` };
+  const { view } = await vegaEmbed(panel.element, specOf(panel), options);
+  panel.element.querySelector("summary").setAttribute("aria-label", `save the picture: ${panel.title}`);
   if (turn === panel.turn) panel.view = view;
 }
 
@@ -221,7 +224,18 @@ function start() {
       section.panels.filter((panel) => panel.drawing).forEach((panel) => embed(section, panel));
     }
   });
-  page.onChange(() => sections.filter((section) => section.isFilled).forEach(refresh));
+  page.onChange(refreshSoon);
+}
+
+// Several changes at once are drawn once.
+let isWaiting = false;
+function refreshSoon() {
+  if (isWaiting) return;
+  isWaiting = true;
+  requestAnimationFrame(() => {
+    isWaiting = false;
+    sections.filter((section) => section.isFilled).forEach(refresh);
+  });
 }
 
 Object.assign(page, { sections, startCharts: start, logName, labelOf, valueOf });

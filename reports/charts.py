@@ -103,10 +103,10 @@ def curve_chart(name: str, title: str, axis: str, column: str, marks: int = 0, *
     return Chart(name, title, curves_spec(axis, title, marks), fields, says=says, **more)
 
 
-def names_with_values(names: Mapping[str, Any], rows: Sequence[Row], letter: str = "y") -> dict[str, int]:
+def names_with_values(names: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, int]:
     """Those of `names` that the rows have values for, with the number of their columns."""
     there = {column for row in rows for column, value in row.items() if value is not None}
-    return {name: i for i, name in enumerate(names) if f"{letter}{i}" in there}
+    return {name: i for i, name in enumerate(names) if f"y{i}" in there}
 
 
 def axis(channel: str, column: str, title: str | None, **looks: Any) -> Any:

@@ -56,14 +56,17 @@ function isElementShown(element, shown, seed) {
 
 // Tables that sort are filtered by their library, all else by being hidden.
 let tables = null;
+let filtered = { shown: configurationFilter(), seed: page.value("seed") };
 page.filterTables = (library) => {
-  library.ext.search.push((settings, _, index) => isElementShown(settings.aoData[index].nTr, configurationFilter(), page.value("seed")));
+  library.ext.search.push((settings, _, index) => isElementShown(settings.aoData[index].nTr, filtered.shown, filtered.seed));
   tables = library;
 };
 
 function filterElements() {
   const [shown, seed, chosen] = [configurationFilter(), page.value("seed"), page.chosen()];
-  tables?.tables({ api: true }).draw();
+  const isSame = JSON.stringify(filtered) === JSON.stringify({ shown, seed });
+  filtered = { shown, seed };
+  if (!isSame) tables?.tables({ api: true }).draw();
   for (const element of document.querySelectorAll("[data-run], [data-configuration]")) {
     if (!element.closest("table.dataTable")) element.hidden = !isElementShown(element, shown, seed);
     element.classList.toggle("chosen", chosen?.run !== undefined && element.dataset.run === String(chosen.run));
@@ -160,5 +163,6 @@ function show() {
 page.onChange(show);
 page.start = () => {
   show();
+  tables?.tables({ api: true }).draw();
   if (page.chosen()?.run !== undefined) showRun(page.chosen().run);
 };

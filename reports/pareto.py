@@ -1,6 +1,7 @@
 """The picture of a sweep's end: what was learnt against how much of it is hacking."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -98,7 +99,7 @@ def _lines() -> list[alt.Chart]:
 
 def unbeaten(means: alt.Chart) -> alt.Chart:
     """Points with a higher reward than every point that hacks less, as steps; the base was not trained and takes no part."""
-    order = [alt.SortField("x"), alt.SortField("y", order="descending")]
+    order: list[Any] = [alt.SortField("x"), alt.SortField("y", order="descending")]
     best = means.transform_filter(f"datum.m !== '{BASE}'").transform_window(best="max(y)", sort=order, frame=[None, 0])
     line = best.transform_filter("datum.y >= datum.best")
     return line.mark_line(interpolate="step-after", strokeDash=[5, 4], strokeWidth=1.2, color="#888888", aria=False).encode(

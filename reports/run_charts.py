@@ -64,7 +64,7 @@ def comparison(rows: Sequence[Row], names: Names, runs: Sequence[str]) -> Charts
     for name, i in names_with_values(names, rows).items():
         title, axis = names[name]
         panels.append(curve_chart(name, title, axis, f"y{i}"))
-        if len(runs) == 2 and names_with_values([name], rows, "d"):
+        if len(runs) == 2 and any(f"d{i}" in row for row in rows):
             difference = f"{runs[1]} − {runs[0]}"
             panels.append(curve_chart(f"{name}-difference", f"{title}: {difference}", difference, f"d{i}", zero="y", log=""))
     legend = Legend("r", "run", [Entry(run, run, i) for i, run in enumerate(runs)])

@@ -32,10 +32,15 @@ def chart(section: str, panel: str) -> str:
     return f'#chart-{section} [data-panel="{panel}"]'
 
 
+def settled(page: Page) -> Page:
+    """When what was changed is drawn."""
+    page.wait_for_function("new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))")
+    return page
+
+
 def marks(page: Page, section: str, panel: str, layer: str) -> list[dict[str, str]]:
     """What each mark of a layer (by its classes) says of itself to a screen reader: {name: value} of what it shows."""
-    page.wait_for_function("new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))")
-    labels = page.eval_on_selector_all(f"{chart(section, panel)} {layer} path", "all => all.map(one => one.ariaLabel)")
+    labels = settled(page).eval_on_selector_all(f"{chart(section, panel)} {layer} path", "all => all.map(one => one.ariaLabel)")
     return [dict(entry.split(": ", 1) for entry in label.split("; ")) for label in labels]
 
 
@@ -47,5 +52,5 @@ def drawn_rows(page: Page, section: str, panel: str, *names: str, dataset: str =
     """Of the rows that a chart draws the entries `names`, in its order."""
     script = """([section, panel, dataset]) => page.sections.find(each => each.name === section)
       .panels.find(each => each.name === panel).view.data(dataset).map(row => ({ ...row }))"""
-    rows = page.evaluate(script, [section, panel, dataset])
+    rows = settled(page).evaluate(script, [section, panel, dataset])
     return [tuple(row.get(name) for name in names) for row in rows]

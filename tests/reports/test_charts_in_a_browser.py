@@ -50,6 +50,14 @@ def test_charts_follow_the_width_and_nothing_is_off_the_screen(browser: Browser,
     context.close()
 
 
+def test_every_chart_and_its_menu_have_a_name(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    titles = page.locator("figure h3").all_inner_texts()
+    names = page.locator(".chart summary").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 10
+    assert page.locator("svg.marks").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
+
+
 def test_charts_follow_a_window_that_changes(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     page.set_viewport_size({"width": 800, "height": 900})
@@ -132,27 +140,30 @@ def test_every_axis_has_several_ticks_also_of_what_stays_the_same(context: Brows
     assert len(counts) >= 10 and min(counts) >= 2, counts
 
 
-@pytest.mark.parametrize(
-    ("values", "looks", "ends"),
-    [
-        ([0.16, 0.43], {}, [0.1438, 0.4462]),
-        ([0.0, 1.0], {}, [0, 1]),
-        ([0.02, 0.98], {}, [0, 1]),
-        ([0.5, 0.5], {}, [0.45, 0.55]),
-        ([1.0], {}, [0.9, 1]),
-        ([-0.5, 0.5], {}, [-0.56, 0.56]),
-        ([], {}, [0, 1]),
-        ([0.5, 0.7], {"hasZero": True}, [0, 0.742]),
-        ([0, 0.01, 1], {"isLog": True}, [0.01 / 10**0.1, 10**0.1]),
-        ([1.5, 300.0], {"isTight": True}, [0, 300]),
-    ],
-)
-def test_axes_fit_their_data_and_are_never_empty(
-    context: BrowserContext, sweep_page: Path, values: list[float], looks: dict[str, bool], ends: list[float]
-):
-    assert opened(context, sweep_page).evaluate("([values, looks]) => page.endsOf(values, looks)", [values, looks]) == approx(
-        ends
-    )
+ENDS = [
+    ([0.16, 0.43], {}, [0.1438, 0.4462]),
+    ([0.0, 1.0], {}, [0, 1]),
+    ([0.02, 0.98], {}, [0, 1]),
+    ([0.5, 0.5], {}, [0.45, 0.55]),
+    ([1.0], {}, [0.9, 1]),
+    ([0.0], {}, [0, 0.1]),
+    ([80.0, 130.0], {}, [77, 133]),
+    ([-0.5, 0.5], {}, [-0.56, 0.56]),
+    ([-2.0, -1.0], {}, [-2.06, -0.94]),
+    ([], {}, [0, 1]),
+    ([0.5, 0.7], {"hasZero": True}, [0, 0.742]),
+    ([0, 0.01, 1], {"isLog": True}, [0.01 / 10**0.1, 10**0.1]),
+    ([0.5], {"isLog": True}, [0.25, 1]),
+    ([1.5, 300.0], {"isTight": True}, [0, 300]),
+    ([0], {"isTight": True}, [0, 1]),
+]
+
+
+def test_axes_fit_their_data_and_are_never_empty(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    for values, looks, ends in ENDS:
+        made = page.evaluate("([values, looks]) => page.endsOf(values, looks)", [values, looks])
+        assert made == approx(ends), (values, looks)
 
 
 def test_an_axis_is_logarithmic_where_asked_and_says_what_has_no_place_on_it(context: BrowserContext, flat_page: Path):
