@@ -24,6 +24,7 @@ from records.rows import read_object, read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
 from runs.checkpoint import save_checkpoint
+from runs.continuation import begin_from_source
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
@@ -59,6 +60,7 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     console = Console(stderr=True, quiet=quiet)
     with console.status("loading the model and the prompts"):
         run = build_run(config)
+        begin_from_source(run)
     with console.status("rehearsing a step"):
         run.notes += preflight(run)
     record = made_of(run) | {"paths": relative_paths(config)}
@@ -109,9 +111,13 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
     config = run.config
     count = training_samples(run)
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
+
+    def evaluations() -> dict[str, ModeEvaluation]:
+        return evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE)) | base
+
     if run.step == 0:
-        # Without weights of the base to go back to, the policy is still the base now.
-        start = base or evaluate_modes(run, modes_of(run), count)
+        # The policy is the base now, unless it continues another run's: one evaluation says it all.
+        start = base if base and not config.continue_from else evaluations()
         reporter.say(
             f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
             f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
@@ -119,14 +125,13 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
         for note in run.notes:
             reporter.say(note)
         report_evaluation(reporter, start, 0)
-        for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
+        for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()][:1]):
             reporter.say(f"WARNING: {warning}")
     while run.step < config.max_steps:
         with stop.deferred():
             reporter.step(train_step(run))
             if run.step % config.eval_every == 0 and run.step < config.max_steps:
-                trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
-                report_evaluation(reporter, trained | base, run.step)
+                report_evaluation(reporter, evaluations(), run.step)
             if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
                 save_checkpoint(run, reporter.folder)
         if stop.requested:
@@ -150,7 +155,7 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     folder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
-    summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start))
+    summary = summarize(run.config, reporter.metrics, metrics, warnings_at_start(run.config, start[:1]))
     summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
         folder.append(files.EVALUATION_SAMPLES, *mode_sample_rows(evaluation))
