@@ -2,32 +2,30 @@
 
 import shlex
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from configs.experiment import Experiment
 from configs.login import check_login
 from configs.naming import config_hash, to_dict
-from configs.resolved import ResolvedExperiment
 from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from records import files
-from records.figures import Number
 from records.folder import RunFolder, check_free, create, write_json
 from records.names import BASE, FAILED, FINISHED, INTERRUPTED, RUNNING
 from records.reader import is_finished
-from records.rows import read_object, read_rows
+from records.rows import read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
 from runs.checkpoint import save_checkpoint
 from runs.continuation import begin_from_source
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
+from runs.notebook import doing, screen
 from runs.preflight import preflight
+from runs.record import RunRecord, finished_record
 from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
@@ -35,17 +33,6 @@ from runs.summary import run_measures, speed_line, summarize, summary_table, war
 from runs.tracking import tracking
 
 STOPPING = "stopping after this step; once more stops at once"
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What a finished run leaves behind; all of it stands in the run's folder, too."""
-
-    folder: Path
-    config: ResolvedExperiment
-    metrics: list[dict[str, Number]]  # one row a step
-    evaluation: dict[str, dict[str, Number]]  # by mode, at the end
-    summary: dict[str, Any]
 
 
 def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
@@ -57,11 +44,11 @@ def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
     check_login({config.wandb.mode})
     path = folder_of(config)
     check_free(path, config.overwrite)
-    console = Console(stderr=True, quiet=quiet)
-    with console.status("loading the model and the prompts"):
+    console = screen(quiet)
+    with doing(console, "loading the model and the prompts"):
         run = build_run(config)
         begin_from_source(run)
-    with console.status("rehearsing a step"):
+    with doing(console, "rehearsing a step"):
         run.notes += preflight(run)
     record = made_of(run) | {"paths": relative_paths(config)}
     return train_in(create(path, to_dict(config), record, config.overwrite), run, console)
@@ -74,14 +61,14 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     when `experiment` is another experiment, and for what `resumed_run` refuses.
     """
     config = recorded_config(path, experiment)
-    console = Console(stderr=True, quiet=quiet)
+    console = screen(quiet)
     if is_finished(path):
         console.out(f"{path}: is finished", highlight=False)
         return finished_record(path, config)
     check_login({config.wandb.mode})
     folder = RunFolder(path)
     folder.lock()
-    with console.status("loading the model, the prompts and the last checkpoint"):
+    with doing(console, "loading the model, the prompts and the last checkpoint"):
         run, messages = resumed_run(config, folder)
     console.out("\n".join(messages), highlight=False)
     return train_in(folder, run, console)
@@ -167,8 +154,3 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {checkpoint}")
     folder.status(FINISHED, run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
-
-
-def finished_record(path: Path, config: ResolvedExperiment) -> RunRecord:
-    modes = read_object(path / files.EVALUATION)["modes"]
-    return RunRecord(path, config, read_rows(path, files.METRICS), modes, read_object(path / files.SUMMARY))
