@@ -46,6 +46,7 @@ def workplace(
     folder = tmp_path_factory.mktemp("workplace")
     for name in ("RUN", "RUN_A", "RUN_B"):
         shutil.copytree(finished_run("routed"), folder / "output" / name)
+    (folder / "output" / "RUN" / "wandb").mkdir()
     for place in ("output/SWEEP", "tests/fixtures/earlier_sweep"):
         shutil.copytree(ROOT / "tests" / "fixtures" / "earlier_sweep", folder / place)
     for page in PAGES:
