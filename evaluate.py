@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,22 +13,23 @@ from configs.errors import UserError
 from configs.experiment import SplitName
 from configs.resolve import require
 from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, settings
+from records.checkpoints import chosen_checkpoint
 
 DESCRIPTION = """Evaluate a checkpoint, its adapters on and off. Writes evaluation.json, its samples and evaluation.png there.
 
-Example: uv run evaluate.py --model_path output/RUN/checkpoint-200 --eval_rewards happy_count,sentence_length_5
+Example: uv run evaluate.py --model_path output/RUN --eval_rewards happy_count,sentence_length_5
 
 The model for other programs: uv run evaluate.py export --help"""
 OTHER_PROMPTS = ("dataset", "text_column", "eval_split")  # than the run's, when they are named
 EXPORT_DESCRIPTION = """Write a checkpoint's model as a new folder that transformers (hf) or PEFT (peft) loads.
 
-Example: uv run evaluate.py export --model_path output/RUN/checkpoint-200 --mode retain_only --out exported"""
+Example: uv run evaluate.py export --model_path output/RUN --mode retain_only --out exported"""
 
 
 @settings()
 class EvaluateOptions:
     model_path: Path
-    """A run's checkpoint: output/RUN/checkpoint-STEP."""
+    """A run, whose last checkpoint is taken, or one of its checkpoints: output/RUN, output/RUN/checkpoint-STEP."""
     n_samples: AtLeastOne = 64
     """Completions in each mode, one for each evaluation prompt, then again from the first."""
     eval_rewards: str = ""
@@ -59,7 +61,7 @@ class EvaluateOptions:
 @settings()
 class ExportOptions:
     model_path: Path
-    """A run's checkpoint: output/RUN/checkpoint-STEP."""
+    """A run, whose last checkpoint is taken, or one of its checkpoints: output/RUN, output/RUN/checkpoint-STEP."""
     out: Path
     """The folder to write; it must not exist."""
     mode: Literal["both", "retain_only", "forget_only", "policy"] | None = None
@@ -82,9 +84,21 @@ def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> N
     require(once, "eval_rewards", options.eval_rewards, "must name each reward once, with commas between them")
 
 
+def checkpoint_of(model_path: Path) -> Path:
+    """Says which where it was not named. Raises UserError."""
+    try:
+        checkpoint = chosen_checkpoint(model_path)
+    except UserError as error:
+        raise UserError(f"--model_path {model_path}: {error}") from error
+    if checkpoint != model_path:
+        print(f"{model_path}: its last checkpoint, {checkpoint.name}", file=sys.stderr)
+    return checkpoint
+
+
 def evaluate(words: Sequence[str]) -> None:
     options = parse(EvaluateOptions, words, DESCRIPTION, "evaluate.py")
     refuse_contradictions(options, options_named(words))
+    options = replace(options, model_path=checkpoint_of(options.model_path))
     if options.prompt is None:
         evaluate_again(options)
     else:
@@ -119,7 +133,7 @@ def export(words: Sequence[str]) -> None:
     from runs.export import check_out_is_free, export_checkpoint
 
     check_out_is_free(options.out)
-    export_checkpoint(options.model_path, options.mode, options.format, options.out, options.base_model)
+    export_checkpoint(checkpoint_of(options.model_path), options.mode, options.format, options.out, options.base_model)
     print(options.out)
 
 

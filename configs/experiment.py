@@ -45,6 +45,7 @@ def _listed(value: Any) -> Any:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+SourcePath = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
 Plugins = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(description="must be a list of files")]
 
 Tag = Annotated[str, Field(pattern=r"^[^,\n]{1,64}$")]  # 64: what wandb takes
@@ -215,6 +216,9 @@ class Experiment:
     """bfloat16 keeps the frozen matrices under adapters in half the memory, rounded; all is computed in float32."""
     require_eos: bool = True
     """Refuse a model that would hardly ever end a completion within its length; --no-require_eos for smoke tests."""
+    continue_from: SourcePath = ""
+    """A run's folder or one of its checkpoints: begin with its weights, at step 0, with an optimizer and a schedule of its
+    own. The base stays the model: evaluations and the KL compare with that."""
     dataset: str = "nursery"
     """nursery (embedded), a local folder with train* and test* files, or a Hugging Face id."""
     text_column: str = "story"

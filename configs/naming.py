@@ -18,6 +18,7 @@ NOT_IDENTITY = {"name", "tags", "notes", "require_eos", "output_dir", "overwrite
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
 RANKS = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's
+DIGEST = "@sha256:"  # between the path of something and the digest of what it was
 Flat = dict[str, Any]  # settings by dotted name
 
 
@@ -47,6 +48,8 @@ def settings_hash(flat: Flat) -> str:
     identity = {name: value for name, value in first_record(flat).items() if name not in NOT_IDENTITY}
     if "plugins" in identity:
         identity["plugins"] = without_folders(flat["plugins"])
+    if "continue_from" in identity:  # wherever it lies
+        identity["continue_from"] = flat["continue_from"].rpartition(DIGEST)[2]
     identity["device"] = flat["device"].partition(":")[0]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -102,7 +105,8 @@ def settings_name(flat: Flat, default_detector: str) -> str:
     does not tell all values whole (`a/b` and `a-b` make the same word), ends with the hash. Runs on different devices
     have the same name.
     """
-    digest, flat = settings_hash(flat), flat | {"plugins": plugins_name(flat["plugins"])}
+    source = flat["continue_from"].rpartition(DIGEST)[2][:8]
+    digest, flat = settings_hash(flat), flat | {"plugins": plugins_name(flat["plugins"]), "continue_from": source}
     parts = [
         *filter(None, [flat["name"]]),
         reward_name(flat["reward"]),

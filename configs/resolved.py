@@ -41,6 +41,7 @@ class ResolvedExperiment:
     plugins: tuple[str, ...]  # of configs.plugins, resolved
     model: str
     model_dtype: str  # of frozen matrices under adapters: float32, bfloat16
+    continue_from: str  # of records.checkpoints, resolved; empty for a run that begins with the base
     require_eos: bool
     dataset: str
     text_column: str

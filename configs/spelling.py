@@ -22,6 +22,7 @@ LATER: dict[str, Any] = {
     "tags": [],
     "notes": "",
     "stop_rule": "none",
+    "continue_from": "",
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

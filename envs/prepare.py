@@ -1,16 +1,18 @@
 """An experiment's settings against the registries: the environment's own defaults, and rewards and detectors by name."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import UserError, did_you_mean
 from configs.experiment import Experiment
-from configs.naming import run_name
+from configs.naming import run_name, spelt_out
 from configs.resolve import OfReward, require, resolve
 from configs.resolved import ResolvedExperiment
 from envs.binding import bind_detector, bind_reward
 from envs.plugins import environments_of, tables_of, with_session_told
 from envs.types import BoundReward, Predicate
+from records.checkpoints import check_source, resolved_source
 
 
 def prepare(experiment: Experiment, cuda_available: bool, named: Collection[str] = ()) -> ResolvedExperiment:
@@ -19,7 +21,9 @@ def prepare(experiment: Experiment, cuda_available: bool, named: Collection[str]
     """
     experiment = with_session_told(experiment)
     refuse_idle_share(experiment, named)
-    prepared = resolve(experiment, cuda_available, of_reward(experiment))
+    source = resolved_source(experiment.continue_from)
+    prepared = resolve(replace(experiment, continue_from=source), cuda_available, of_reward(experiment))
+    check_source(experiment.continue_from, spelt_out(prepared))
     bind_scores(prepared)
     return prepared
 

@@ -15,7 +15,7 @@ def plain_table(*heads: str, numbers: Sequence[str] = ()) -> Table:
 
 def text_of(table: Table) -> str:
     """As wide as it has to be, wherever it goes."""
-    console = Console(file=StringIO(), width=100_000, markup=False, highlight=False, force_terminal=False)
+    console = Console(file=StringIO(), width=100_000, markup=False, highlight=False, force_terminal=False, force_jupyter=False)
     console.print(table)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

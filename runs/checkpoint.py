@@ -22,6 +22,7 @@ from grpo.adamw import MOMENTS
 from grpo.run import Learner, Run, trained_groups
 from models.saving import save_pretrained
 from records import files
+from records.checkpoints import OPTIMIZER
 from records.folder import RunFolder, write_json
 from routing.spec import AdapterSpec, spec_from_dict
 
@@ -52,7 +53,7 @@ def save_checkpoint(run: Run, run_folder: RunFolder) -> Path:
         save_file({name: p.detach().cpu() for name, p in trained_tensors(run).items()}, folder / "adapter.safetensors")
         around = {"targets": list(run.policy.targets), "base_model": run.config.model, "base_fingerprint": run.fingerprint}
         write_json(folder / "adapter.json", run.config.adapter.to_dict() | around)
-    save_file({name: value.cpu() for name, value in optimizer_tensors(run).items()}, folder / "optimizer.safetensors")
+    save_file({name: value.cpu() for name, value in optimizer_tensors(run).items()}, folder / OPTIMIZER)
     trainer = {"step": run.step, "config_hash": config_hash(run.config), "lines": run_folder.sync()}
     write_json(folder / "trainer.json", trainer)
     for file in folder.iterdir():
@@ -73,6 +74,13 @@ def load_checkpoint(run: Learner, folder: Path) -> None:
     if trainer["config_hash"] != config_hash(run.config):
         hashes = f"hash {trainer['config_hash']}, not {config_hash(run.config)}"
         raise CheckpointError(f"{folder}: of a run with other settings ({hashes})")
+    load_weights(run, folder)
+    load_moments(run, folder / OPTIMIZER)
+    run.step = trainer["step"]
+
+
+def load_weights(run: Learner, folder: Path) -> None:
+    """Of adapters or of the whole policy. Raises CheckpointError, as `load_checkpoint`."""
     if (adapter := run.config.adapter) is None:
         load_tensors(trained_tensors(run), folder / "model.safetensors")
     else:
@@ -85,8 +93,6 @@ def load_checkpoint(run: Learner, folder: Path) -> None:
             raise CheckpointError(f"{folder}: its adapters are on {targets}, the run's on {list(run.policy.targets)}")
         check_spec(described, adapter, folder)
         load_tensors(trained_tensors(run), folder / "adapter.safetensors")
-    load_moments(run, folder / "optimizer.safetensors")
-    run.step = trainer["step"]
 
 
 def read_trainer(checkpoint: Path) -> dict[str, Any]:

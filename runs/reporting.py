@@ -3,7 +3,7 @@
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from configs.resolved import ResolvedExperiment
 from grpo.step import StepRecord
@@ -12,6 +12,7 @@ from records.figures import Number, cell
 from records.folder import RunFolder
 from records.rows import read_rows
 from runs.metrics import step_metrics
+from runs.notebook import progress_bar
 from runs.samples import step_sample_rows
 from runs.summary import NO_LOSS, starts_idling
 from runs.tracking import Tracker, is_logged
@@ -25,7 +26,7 @@ class Reporter:
         self.metrics: list[dict[str, Number]] = read_rows(folder.path, files.METRICS)  # of before an interruption
         self.timing: list[dict[str, float | int]] = read_rows(folder.path, files.TIMING)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.progress = Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
+        self.progress = progress_bar(console, *columns)
         self.task: TaskID = self.progress.add_task("starting", total=config.max_steps, completed=len(self.metrics))
 
     def print(self, text: str) -> None:

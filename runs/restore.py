@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from grpo.run import Learner, Run, build_environment, build_learner, has_base, p
 from models.hub import NURSERY
 from models.loading import Pretrained, load_pretrained
 from records import files
+from records.checkpoints import source_record, step_of
 from records.reader import is_run, read_made_of
 from records.rows import check_kinds
 from runs.checkpoint import CheckpointError, load_checkpoint, read_json
@@ -131,15 +131,6 @@ def learner_at(
     return learner
 
 
-def step_of(checkpoint: Path) -> int:
-    """The step in the name of a checkpoint's folder. Raises UserError when there is none, naming those nearby."""
-    name = re.fullmatch(rf"{files.CHECKPOINT}(\d+)", checkpoint.absolute().name)
-    if name and checkpoint.is_dir():
-        return int(name[1])
-    nearby = sorted(str(path) for folder in (checkpoint, checkpoint.parent) for path in folder.glob(f"{files.CHECKPOINT}*"))
-    raise UserError("no checkpoint; accepted is a run's checkpoint-STEP folder" + (f": {', '.join(nearby)}" if nearby else ""))
-
-
 def read_config(run_folder: Path) -> Experiment:
     """A run's settings, through the parser of the command line. Raises UserError unless every one of them is there."""
     return read_record(config_file(run_folder))
@@ -176,6 +167,7 @@ def made_of(run: Run) -> dict[str, Any]:
         "config_hash": config_hash(run.config),
         "components": {component.name: component.role for component in run.reward.components},
         **({"plugins": plugins_record(run.config.plugins)} if run.config.plugins else {}),
+        **source_record(run.config.continue_from),
         **({"reward_fingerprints": rewards} if rewards else {}),
         "base_fingerprint": run.fingerprint,
         "train_prompts": len(environment.train_prompts),

@@ -16,11 +16,13 @@ from configs.spelling import OWN_SEED
 from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from records import files
+from records.checkpoints import checkpoints_of, step_of
 from records.folder import RunFolder
 from records.reader import is_run, read_made_of
 from runs.checkpoint import CheckpointError, load_checkpoint, read_trainer
+from runs.continuation import begin_from_source
 from runs.preflight import preflight
-from runs.restore import check_made_of, read_config, recorded_settings, step_of
+from runs.restore import check_made_of, read_config, recorded_settings
 
 
 def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExperiment:
@@ -34,6 +36,8 @@ def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExpe
     if spelt_out(own) != recorded:
         raise UserError(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
     if differences := different_settings(recorded, spelt_out(config)):
+        if [name.split()[0] for name in differences] == ["max_steps"]:
+            raise UserError(f"--resume {folder}: {longer_run(folder, recorded['max_steps'], config.max_steps)}")
         raise UserError(f"--resume {folder}: is a run with other settings: {', '.join(differences)}")
     if config.name not in ("", own.name):
         raise UserError(f"--name {config.name}: has no effect: {folder} has its name already")
@@ -45,6 +49,11 @@ def different_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any])
     differ = [name for name in recorded if recorded[name] != settings[name] and name not in NOT_IDENTITY]
     same_kind = recorded["device"].partition(":")[0] == settings["device"].partition(":")[0]
     return [f"{name} {recorded[name]}, not {settings[name]}" for name in differ if name != "device" or not same_kind]
+
+
+def longer_run(folder: Path, steps: int, wanted: int) -> str:
+    return (f"is a run of --max_steps {steps}, where its learning rate's schedule ends, so that one of {wanted} is another run; "
+            f"--continue_from {folder} --max_steps N begins a new one with its weights")  # fmt: skip
 
 
 def run_to_resume(folder: str, experiment: Experiment) -> Path:
@@ -78,7 +87,7 @@ def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, lis
     check_made_of(run, folder.path, but=())
     preflight(run)
     notes: list[str] = []
-    for checkpoint in last_first(folder.path):
+    for checkpoint in checkpoints_of(folder.path):
         try:
             load_checkpoint(run, checkpoint)
             if run.step != step_of(checkpoint):
@@ -91,11 +100,6 @@ def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, lis
             run = build_run(config)
             continue
         return run, [*notes, f"{folder.path}: resumed at step {run.step} of {config.max_steps}"]
+    begin_from_source(run)
     folder.cut_back({})
     return run, [*notes, f"{folder.path}: no whole checkpoint, so it starts again at step 0"]
-
-
-def last_first(folder: Path) -> list[Path]:
-    """A run's checkpoints; those half written or set aside have other names."""
-    checkpoints = [path for path in folder.glob(f"{files.CHECKPOINT}*") if path.name.removeprefix(files.CHECKPOINT).isdigit()]
-    return sorted(checkpoints, key=step_of, reverse=True)

@@ -3,31 +3,30 @@
 import shlex
 import time
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from configs.experiment import Experiment
 from configs.login import check_login
 from configs.naming import config_hash, to_dict
-from configs.resolved import ResolvedExperiment
 from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from records import files
-from records.figures import Number
 from records.folder import RunFolder, check_free, create, write_json
 from records.names import BASE, EVALUATING, FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED, TRAINING
 from records.reader import is_finished, read_status
-from records.rows import read_object, read_rows
+from records.rows import read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
 from runs.checkpoint import save_checkpoint
+from runs.continuation import begin_from_source
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
+from runs.notebook import doing, screen
 from runs.preflight import preflight
+from runs.record import RunRecord, finished_record
 from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, resumed_run
@@ -37,17 +36,6 @@ from runs.tracking import tracking
 from runs.usage import usage
 
 STOPPING = "stopping after this step; once more stops at once"
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What a finished run leaves behind; all of it stands in the run's folder, too."""
-
-    folder: Path
-    config: ResolvedExperiment
-    metrics: list[dict[str, Number]]  # one row a step
-    evaluation: dict[str, dict[str, Number]]  # by mode, at the end
-    summary: dict[str, Any]
 
 
 def train(experiment: Experiment, quiet: bool = False, began: float | None = None) -> RunRecord:
@@ -61,10 +49,11 @@ def train(experiment: Experiment, quiet: bool = False, began: float | None = Non
     check_login({config.wandb.mode})
     path = folder_of(config)
     check_free(path, config.overwrite)
-    console = Console(stderr=True, quiet=quiet)
-    with console.status("loading the model and the prompts"):
+    console = screen(quiet)
+    with doing(console, "loading the model and the prompts"):
         run = build_run(config)
-    with console.status("rehearsing a step"):
+        begin_from_source(run)
+    with doing(console, "rehearsing a step"):
         run.notes += preflight(run)
     record = made_of(run) | {"paths": relative_paths(config)}
     folder = create(path, to_dict(config), record, config.overwrite)
@@ -79,7 +68,7 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     when `experiment` is another experiment, and for what `resumed_run` refuses.
     """
     config = recorded_config(path, experiment)
-    console = Console(stderr=True, quiet=quiet)
+    console = screen(quiet)
     if is_finished(path):
         end = read_status(path)
         reason = f": {end['error']}" if end["state"] == STOPPED else ""
@@ -88,7 +77,7 @@ def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False
     check_login({config.wandb.mode})
     folder = RunFolder(path)
     folder.lock()
-    with console.status("loading the model, the prompts and the last checkpoint"):
+    with doing(console, "loading the model, the prompts and the last checkpoint"):
         run, messages = resumed_run(config, folder)
     console.out("\n".join(messages), highlight=False)
     return train_in(folder, run, console)
@@ -123,10 +112,13 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> tuple[dict
     count = training_samples(run)
     folder.status(RUNNING, run.step, phase=EVALUATING)
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
+
+    def evaluations() -> dict[str, ModeEvaluation]:
+        return evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE)) | base
+
     if run.step == 0:
-        # Without weights of the base to go back to, the policy is still the base now.
-        start = base or evaluate_modes(run, modes_of(run), count)
-        report_start(run, reporter, start)
+        # The policy is the base now, unless it continues another run's: one evaluation says it all.
+        report_start(run, reporter, base if base and not config.continue_from else evaluations())
     stopped = stop_reason(config, read_rows(folder.path, files.ROUTING_EVAL))
     folder.status(RUNNING, run.step, phase=TRAINING)
     while run.step < config.max_steps and not stopped:
@@ -134,8 +126,7 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> tuple[dict
             reporter.step(train_step(run))
             if run.step % config.eval_every == 0 and run.step < config.max_steps:
                 folder.status(RUNNING, run.step, phase=EVALUATING)
-                trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
-                report_evaluation(reporter, trained | base, run.step)
+                report_evaluation(reporter, evaluations(), run.step)
                 stopped = stop_reason(config, read_rows(folder.path, files.ROUTING_EVAL))
                 folder.status(RUNNING, run.step, phase=TRAINING)
             if run.step % config.save_steps == 0 or run.step == config.max_steps or stopped or stop.requested:
@@ -175,7 +166,7 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation],
     folder = reporter.folder
     metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
-    warnings = [*([stopped] if stopped else []), *warnings_at_start(run.config, start)]
+    warnings = [*([stopped] if stopped else []), *warnings_at_start(run.config, start[:1])]
     summary = summarize(run.config, reporter.metrics, metrics, warnings) | {"steps": run.step}
     summary |= run_measures(run, evaluations)
     for evaluation in evaluations.values():
@@ -189,8 +180,3 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation],
     end: dict[str, Any] = {"state": STOPPED, "error": stopped} if stopped else {"state": FINISHED}
     folder.status(step=run.step, **end, **usage(run, folder, whole))
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
-
-
-def finished_record(path: Path, config: ResolvedExperiment) -> RunRecord:
-    modes = read_object(path / files.EVALUATION)["modes"]
-    return RunRecord(path, config, read_rows(path, files.METRICS), modes, read_object(path / files.SUMMARY))

@@ -309,7 +309,10 @@ def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str,
     ("words", "message"),
     [
         ("", "--model_path: must be given"),
-        ("--model_path nowhere", "--model_path nowhere: no checkpoint; accepted is a run's checkpoint-STEP folder"),
+        (
+            "--model_path nowhere",
+            "--model_path nowhere: no checkpoint; accepted is a run's folder",
+        ),
         ("--model_path x --n_samples 0", "--n_samples 0: must be at least 1"),
         ("--model_path x --n_samples many", "--n_samples many: must be a whole number"),
         ("--model_path x --temperature -1", "--temperature -1.0: must be 0 or more"),
@@ -332,7 +335,10 @@ def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str,
         ("export --model_path x", "--out: must be given"),
         ("export --model_path x --out y --mode base", "--mode base: accepted are both, forget_only, policy, retain_only"),
         ("export --model_path x --out y --format onnx", "--format onnx: accepted are hf, peft"),
-        ("export --model_path x --out y", "--model_path x: no checkpoint; accepted is a run's checkpoint-STEP folder"),
+        (
+            "export --model_path x --out y",
+            "--model_path x: no checkpoint; accepted is a run's folder",
+        ),
     ],
 )
 def test_a_slip_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, words: str, message: str):

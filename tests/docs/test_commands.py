@@ -46,6 +46,7 @@ def workplace(
     folder = tmp_path_factory.mktemp("workplace")
     for name in ("RUN", "RUN_A", "RUN_B"):
         shutil.copytree(finished_run("routed"), folder / "output" / name)
+    (folder / "output" / "RUN" / "wandb").mkdir()
     for place in ("output/SWEEP", "tests/fixtures/earlier_sweep"):
         shutil.copytree(ROOT / "tests" / "fixtures" / "earlier_sweep", folder / place)
     for page in PAGES:
@@ -88,9 +89,9 @@ def carry_out(at_work: None, tiny_words: Words) -> CarryOut:  # noqa: ARG001
         elif door in doors:
             assert command.long or door != "sweep.py" or "--dry_run" in words, f"{command}: does not say that it takes long"
             assert doors[door](words) == 0
-        elif door in ("python", "ray"):
+        elif door in ELSEWHERE:
             assert command.long, f"{command}: does not say that it takes long"
-            assert_module_takes(words) if door == "python" else assert_ray_takes(words)
+            ELSEWHERE[door](words)
         else:
             line = rf"^uv run {re.escape(' '.join(command.words))}( |$)"
             assert re.search(line, (ROOT / ".ci" / "run").read_text(), re.MULTILINE), f"{command}: nothing runs it"
@@ -137,6 +138,15 @@ def assert_ray_takes(words: list[str]) -> None:
     from ray.scripts.scripts import cli  # here, because it takes seconds
 
     cli.commands[words[0]].make_context(words[0], words[1:])  # raises ClickException for what it does not know
+
+
+def assert_wandb_takes(words: list[str]) -> None:
+    from wandb.cli.cli import cli  # likewise
+
+    cli.commands[words[0]].make_context(words[0], words[1:])
+
+
+ELSEWHERE = {"python": assert_module_takes, "ray": assert_ray_takes, "wandb": assert_wandb_takes}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)

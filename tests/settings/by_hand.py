@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from configs.errors import UserError
@@ -23,6 +24,7 @@ from models.nursery import generator
 from models.saving import save_pretrained
 from records.rows import read_rows
 from routing.adapters import adapter_parameters
+from runs.continuation import begin_from_source
 from runs.evaluation import evaluate_modes
 from runs.export import merged
 from runs.preflight import PreflightFailure, preflight
@@ -262,3 +264,16 @@ def stop_rule(make: MakeExperiment, name: str, folder: Path) -> None:
 def all_samples(make: MakeExperiment, name: str, _: Path) -> None:
     folder = train(make(**{name: True}, logging_steps=2), quiet=True).folder
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [1] * 8 + [2] * 8
+
+
+# Where it begins
+
+
+def continue_from(make: MakeExperiment, name: str, folder: Path) -> None:
+    """The weights are those that the other run ended with, before the first step."""
+    source = train(make(output_dir=folder / "source", max_steps=1, lr=0.02), quiet=True).folder
+    run = built(make, **{name: str(source)})
+    begin_from_source(run)
+    saved = load_file(source / "checkpoint-1" / "model.safetensors")
+    assert all(torch.equal(parameter, saved[key]) for key, parameter in run.policy.named_parameters())
+    assert not torch.equal(run.policy.head, built(make).policy.head)

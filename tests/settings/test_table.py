@@ -67,6 +67,7 @@ SETTINGS: dict[str, Check] = {
     "baseline": trained("filter", UNROUTED),
     "reward_penalty": trained(0.2, PENALTY),
     "reward_penalty_on": trained("all", PENALTY),
+    "continue_from": by_hand.continue_from,
     "lora_rank": trained(3, UNROUTED | {"adapter.kind": None}),
     "env.name": by_hand.environment,
     "env.detector": by_hand.detector,
