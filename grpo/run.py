@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from configs.errors import UserError
-from configs.experiment import Experiment
+from configs.experiment import Experiment, GRPOSettings
 from configs.resolved import ResolvedExperiment
 from envs import prepare as preparation
 from envs.chat import without_long_prompts
@@ -94,7 +94,8 @@ def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner
     policy.to(config.device)
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(policy.config.token_count)]
     notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids))
-    return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
+    optimizer = build_optimizer(policy, config.grpo)
+    return Learner(config=config, policy=policy, reference=reference, optimizer=optimizer, tokenizer=tokenizer,
                    vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint, prompting=prompting,
                    notes=notes)  # fmt: skip
 
@@ -140,8 +141,9 @@ def trained_groups(policy: LanguageModel) -> dict[str, dict[str, torch.nn.Parame
     return adapter_parameters(policy) or {"policy": dict(policy.named_parameters())}
 
 
-def build_optimizer(policy: LanguageModel) -> AdamW:
-    settings = {"lr": 0.0, "betas": (0.9, 0.999), "weight_decay": 0.0}
+def build_optimizer(policy: LanguageModel, config: GRPOSettings) -> AdamW:
+    """A group for each adapter. Its learning rate is set before each step."""
+    settings = {"lr": 0.0, "betas": (0.9, config.adam_beta2), "weight_decay": config.weight_decay}
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 
