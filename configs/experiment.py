@@ -13,7 +13,7 @@ import tyro
 import yaml
 from pydantic import BeforeValidator, Field
 
-from configs.settings import AtLeastOne, BelowOne, NotNegative, NotNegativeInt, Positive, Share, settings
+from configs.settings import AtLeastOne, BelowOne, NotNegative, NotNegativeInt, PathSetting, Positive, Share, settings
 from grpo.advantages import RULES, SCALES
 from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
 from grpo.schedules import SCHEDULES
@@ -250,7 +250,7 @@ class Experiment:
     """What the run is for, in a sentence."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
-    output_dir: Path = Path("output")
+    output_dir: PathSetting = Path("output")
     """Where run folders go."""
     overwrite: bool = False
     """Replace a run folder of the same name."""

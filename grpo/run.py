@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from tokenizers import Tokenizer
 
-from configs.errors import UserError
+from configs.errors import option_error
 from configs.experiment import Experiment, GRPOSettings
 from configs.resolved import ResolvedExperiment
 from envs import prepare as preparation
@@ -73,7 +73,7 @@ def build_run(config: ResolvedExperiment) -> Run:
     environment = build_environment(config, learner)
     needed = config.batch_size // config.num_generations
     if len(environment.train_prompts) < needed:
-        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
+        raise option_error(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
     run.notes += environment.notes
     return run
@@ -119,13 +119,13 @@ def build_environment(config: ResolvedExperiment, learner: Learner) -> Environme
         if entry.in_chat:
             environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
-        raise UserError(f"--dataset {config.dataset}: {error}") from error
+        raise option_error(f"--dataset {config.dataset}: {error}") from error
     if not environment.eval_prompts:
-        raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
+        raise option_error(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
     environment = with_bos(environment, learner.prompting.bos_ids)
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)
     if longest + limit > context:
-        raise UserError(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
+        raise option_error(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
                         f"the model's context of {context}")  # fmt: skip
     return environment
 

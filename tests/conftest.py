@@ -11,6 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from configs.errors import speaking_of
 from configs.experiment import Experiment
 from models.llama import Llama
 from models.nursery import generator
@@ -83,6 +84,13 @@ def few_stories(monkeypatch: pytest.MonkeyPatch, first_stories: dict[str, list[s
         return iter(first_stories[split])
 
     monkeypatch.setattr(generator, "stories", stories)
+
+
+@pytest.fixture(autouse=True)
+def _speaking_of_options() -> Iterator[None]:
+    """Messages are those that a door gives. Tests of what Python is told turn it off."""
+    with speaking_of(options=True):
+        yield
 
 
 @pytest.fixture

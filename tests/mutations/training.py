@@ -289,7 +289,7 @@ TRAINING = [
             setting("lr"),
         ),
         ("beta2-not-passed", "(0.9, config.adam_beta2)", "(0.9, 0.999)", setting("grpo.adam_beta2")),
-        ("beta2-as-beta1", "(0.9, config.adam_beta2)", "(config.adam_beta2, config.adam_beta2)", setting("lr")),
+        ("beta2-as-beta1", "(0.9, config.adam_beta2)", "(config.adam_beta2, config.adam_beta2)", setting("grpo.adam_beta2")),
     ),
     *changes_of(
         "grpo/adamw.py",
