@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 import tyro
 from tyro import _errors as tyro_errors
 
-from configs.errors import RunFailure, UserError, did_you_mean
+from configs.errors import RunFailure, UserError, did_you_mean, option_error, speaking_of
 from configs.experiment import Experiment
 from configs.help import Sections, asks_for_help, help_rules, print_sections
 from configs.naming import default_settings
@@ -84,15 +84,15 @@ def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> N
         case tyro_errors.UnrecognizedArgs(tokens=tokens):
             option = tokens[0].partition("=")[0]
             meant = did_you_mean(_underscored(option), [f"--{name}" for name in names])
-            raise UserError(f"{option}: no such option{meant}; --help lists them")
+            raise option_error(f"{option}: no such option{meant}; --help lists them")
         case tyro_errors.InvalidChoice(argument=argument, value=value, choices=choices):
-            raise UserError(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
+            raise option_error(f"{_option(argument)} {value}: accepted are {', '.join(sorted({*choices} - {'None'}))}")
         case tyro_errors.BadValue(argument=argument):
-            raise UserError(f"{_option(argument)}: a value is missing")
+            raise option_error(f"{_option(argument)}: a value is missing")
         case tyro_errors.InstantiationFailure(argument=argument, message=message):
-            raise UserError(_not_a_value("" if argument is None else _option(argument), " ".join(message.split())))
+            raise option_error(_not_a_value("" if argument is None else _option(argument), " ".join(message.split())))
         case tyro_errors.MissingArgs(missing_arguments=missing):
-            raise UserError(f"{', '.join(_option(context.arg) for context in missing)}: must be given")
+            raise option_error(f"{', '.join(_option(context.arg) for context in missing)}: must be given")
 
 
 def _not_a_value(option: str, message: str) -> str:
@@ -118,7 +118,7 @@ def parse_value(name: str, value: Any) -> Any:
     if name not in SETTINGS:
         raise UserError(f"no such setting{did_you_mean(name, SETTINGS)}")
     if name == PLUGINS:
-        raise UserError("--plugin FILE names files for all runs")
+        raise option_error("--plugin FILE names files for all runs")
     if isinstance(SETTINGS[name], bool):
         value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
         setting_word(name, value)
@@ -228,9 +228,10 @@ def options_named(words: Sequence[str]) -> set[str]:
 def run_main(main: Callable[[], int | None]) -> int:
     """An entry point's exit code: with one line on stderr 2 for a UserError, 1 for a RunFailure."""
     try:
-        return main() or 0
+        with speaking_of(options=True):
+            return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.of_options}", file=sys.stderr)
         return 2
     except RunFailure as failure:
         print(f"error: {failure}", file=sys.stderr)

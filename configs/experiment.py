@@ -13,20 +13,22 @@ import tyro
 import yaml
 from pydantic import BeforeValidator, Field
 
-from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, Positive, Share, settings
+from configs.settings import AtLeastOne, BelowOne, NotNegative, NotNegativeInt, PathSetting, Positive, Share, settings
 from grpo.advantages import RULES, SCALES
 from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
+from grpo.schedules import SCHEDULES
 from routing.modes import ROUTING_MODES
 
 if TYPE_CHECKING:
     LossType = str
     KLEstimator = str
     Scale = str
+    Schedule = str
     Rule = str
     RoutingMode = str
 else:
     LossType, KLEstimator, Scale = Literal[*LOSS_TYPES], Literal[*KL_ESTIMATORS], Literal[*SCALES]
-    Rule, RoutingMode = Literal[*RULES], Literal[*ROUTING_MODES]
+    Rule, RoutingMode, Schedule = Literal[*RULES], Literal[*ROUTING_MODES], Literal[*SCHEDULES]
 
 WHOLE = "training samples from the whole distribution"
 ABOVE_0 = f"must be above 0: {WHOLE}"
@@ -179,7 +181,14 @@ class GRPOSettings:
     max_grad_norm: Positive = 1.0
     """Gradient clipping, for each adapter by itself."""
     warmup_steps: NotNegativeInt = 0
-    """Steps over which the learning rate rises, before it falls linearly to zero."""
+    """Steps over which the learning rate rises to its peak, along a straight line, under every schedule."""
+    lr_schedule: Schedule = "linear"
+    """What follows: a line to zero, the peak kept, half a cosine to zero."""
+    weight_decay: NotNegative = 0.0
+    """AdamW's decoupled decay, a step's share being lr x weight_decay, of all trained parameters. An adapter without
+    samples in a step stays as it is."""
+    adam_beta2: BelowOne = 0.999
+    """How long AdamW remembers squared gradients; beta1 is 0.9."""
 
 
 @settings("eval")
@@ -245,7 +254,7 @@ class Experiment:
     """What the run is for, in a sentence."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
-    output_dir: Path = Path("output")
+    output_dir: PathSetting = Path("output")
     """Where run folders go."""
     overwrite: bool = False
     """Replace a run folder of the same name."""

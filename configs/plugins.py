@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from configs.errors import UserError
+from configs.errors import option_error
 
 RESOLVED = re.compile(r"(.*)@sha256:([0-9a-f]{64})", re.DOTALL)
 SESSION = "<python>"  # in place of a path: a function of a Python session, which no file holds
@@ -26,9 +26,9 @@ def read_plugin(entry: str) -> bytes:
     try:
         source = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"--plugin {path}: cannot be read: {error.strerror}") from error
+        raise option_error(f"--plugin {path}: cannot be read: {error.strerror}") from error
     if digest not in (None, digest_of(source)):
-        raise UserError(f"--plugin {path}: has changed: its SHA-256 was {digest}, is {digest_of(source)}")
+        raise option_error(f"--plugin {path}: has changed: its SHA-256 was {digest}, is {digest_of(source)}")
     return source
 
 

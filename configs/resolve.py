@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from configs.errors import UserError
+from configs.errors import setting_error
 from configs.experiment import ABOVE_0, ALL_MASS, ALL_TOKENS, AdapterSettings, Experiment
 from configs.plugins import resolved_plugins
 from configs.resolved import ADAPTER_DEFAULTS, SHARED, ResolvedExperiment, Treatment
@@ -45,7 +45,7 @@ def changed(settings: Any) -> set[str]:
 
 def require(holds: bool, option: str, value: Any, accepted: str) -> None:
     if not holds:
-        raise UserError(f"--{option} {value}: {accepted}")
+        raise setting_error(option, value, accepted)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def refuse_inert(experiment: Experiment, names: Collection[str]) -> None:
     inert = without_effect(experiment)
     for name, value in flatten(experiment).items():
         if name in inert and name in names:
-            raise UserError(f"--{name} {value}: {inert[name]}")
+            raise setting_error(name, value, inert[name])
 
 
 def without_effect(experiment: Experiment) -> dict[str, str]:
@@ -175,7 +175,7 @@ def lora_rank_spelt_out(experiment: Experiment) -> AdapterSettings:
         return adapter
     for name, compatible in {"rank": None, "preset": None, "kind": "lora"}.items():
         if (value := getattr(adapter, name)) not in (None, compatible):
-            raise UserError(f"--lora_rank {rank}: contradicts --adapter.{name} {value}")
+            raise setting_error("lora_rank", rank, f"contradicts --adapter.{name} {value}")
     return replace(adapter, kind="lora", rank=rank)
 
 
@@ -187,7 +187,7 @@ def resolve_adapter(adapter: AdapterSettings) -> AdapterSpec | None:
     given = {name: value for name in used if (value := getattr(adapter, name)) is not None}
     if adapter.preset is not None:
         for name, value in given.items():
-            raise UserError(f"--adapter.preset {adapter.preset}: contradicts --adapter.{name} {value}")
+            raise setting_error("adapter.preset", adapter.preset, f"contradicts --adapter.{name} {value}")
         rank = int(adapter.preset.strip("rh"))
         given = dict.fromkeys(used, rank) | {"alpha": float(rank), "stride": 2 if adapter.preset.endswith("h") else 1}
     values = ADAPTER_DEFAULTS | given

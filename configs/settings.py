@@ -7,14 +7,15 @@ line, on the command line, in YAML and in Python alike.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error, setting_error
 
 Settings = TypeVar("Settings")
 
@@ -22,7 +23,10 @@ AtLeastOne = Annotated[int, Field(ge=1, description="must be at least 1")]
 NotNegativeInt = Annotated[int, Field(ge=0, description="must be 0 or more")]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, description="must be 0 or more")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="must be a positive number")]
+BelowOne = Annotated[float, Field(ge=0, lt=1, description="must be 0 or more, and below 1")]
 Share = Annotated[float, Field(ge=0, le=1, description="must be between 0 and 1")]
+
+PathSetting = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
 
 # What is missed, by pydantic's name of the error.
 KINDS = {
@@ -46,7 +50,7 @@ def settings(group: str = "") -> Callable[[type[Settings]], type[Settings]]:
             try:
                 unchecked(self, *args, **kwargs)
             except ValidationError as error:
-                raise UserError(refusal(made, f"{group}." if group else "", error)) from None
+                raise refusal(made, f"{group}." if group else "", error) from None
 
         __init__.__wrapped__ = unchecked  # type: ignore[attr-defined]  # whoever asks for the signature gets the real one
         made.__init__ = __init__
@@ -55,13 +59,14 @@ def settings(group: str = "") -> Callable[[type[Settings]], type[Settings]]:
     return declare
 
 
-def refusal(cls: type, prefix: str, error: ValidationError) -> str:
-    """The first fault, as `--option value: what is accepted`."""
+def refusal(cls: type, prefix: str, error: ValidationError) -> UserError:
+    """The first fault: the setting, its value and what is accepted."""
     fault = error.errors()[0]
     name = str(fault["loc"][0])
     if fault["type"] == "unexpected_keyword_argument":
-        return f"--{prefix}{name}: no such setting; {cls.__name__} has {', '.join(entry.name for entry in fields(cls))}"
-    return f"--{prefix}{name} {fault['input']}: {accepted(get_type_hints(cls, include_extras=True)[name], fault)}"
+        names = ", ".join(entry.name for entry in fields(cls))
+        return option_error(f"--{prefix}{name}: no such setting; {cls.__name__} has {names}")
+    return setting_error(f"{prefix}{name}", fault["input"], accepted(get_type_hints(cls, include_extras=True)[name], fault))
 
 
 def accepted(hint: Any, fault: ErrorDetails) -> str:

@@ -23,6 +23,9 @@ LATER: dict[str, Any] = {
     "notes": "",
     "stop_rule": "none",
     "continue_from": "",
+    "grpo.lr_schedule": "linear",
+    "grpo.weight_decay": 0.0,
+    "grpo.adam_beta2": 0.999,
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.baselines import BASELINES
 from configs.cli import parse_value
-from configs.errors import UserError
+from configs.errors import UserError, setting_error, speaking_of
 from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY
 from configs.plugins import place_of
@@ -36,7 +36,7 @@ def checked(sweep: Sweep) -> Sweep:
     if not isinstance(sweep.base, Experiment) or not isinstance(sweep.grid, Mapping):
         raise UserError("a Sweep takes an Experiment as its base and a mapping as its grid")
     if callable(sweep.base.reward):
-        raise UserError(f"--reward {sweep.base.reward}: a sweep's runs are other processes; put it into a file for --plugin")
+        raise setting_error("reward", sweep.base.reward, "a sweep's runs are other processes; put it into a file for --plugin")
     if sweep.seeds and "seed" in sweep.grid:
         raise UserError("seeds: seed is in the grid, too")
     for name in [name for name in sweep.baselines if name not in BASELINES]:
@@ -81,12 +81,17 @@ def parsed_value(source: str, name: str, value: Any) -> Any:
     try:
         return parse_value(name, value)
     except UserError as error:
-        place = f"in {source}" if str(error).startswith("--") else f"{source} {name}={value}"
+        place = f"in {source}" if error.of_options.startswith("--") else f"{source} {name}={value}"
         raise UserError(f"{place}: {error}") from error
 
 
 def load_sweep(path: Path) -> Sweep:
-    """The one Sweep that a Python file builds, checked. Raises UserError."""
+    """The one Sweep that a Python file builds, checked. Raises UserError, which speaks to the file's author, of fields."""
+    with speaking_of(options=False):
+        return _load_sweep(path)
+
+
+def _load_sweep(path: Path) -> Sweep:
     if path.suffix != ".py":
         raise UserError(f"{path}: a sweep is a Python file, FILE.py, or NAME=VALUE words after --grid and --fixed")
     if not path.is_file():

@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from configs.errors import UserError
+from configs.errors import option_error
 from envs.registry import reward
 from envs.types import Completion, Values
 
@@ -27,9 +27,9 @@ def _loaded(model: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(model)
         network, report = AutoModelForSequenceClassification.from_pretrained(model, output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"--reward classifier: model={model!r} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise option_error(f"--reward classifier: model={model!r} cannot be loaded: {' '.join(str(error).split())}") from error
     if missing := sorted(report["missing_keys"]):
-        raise UserError(f"--reward classifier: model={model!r} has no weights {', '.join(missing)}")
+        raise option_error(f"--reward classifier: model={model!r} has no weights {', '.join(missing)}")
     return tokenizer, network.float().eval().requires_grad_(False)
 
 

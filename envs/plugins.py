@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 from configs.experiment import Experiment
 from configs.plugins import SESSION, digest_of, place_of, read_plugin, resolved_plugins, split_plugin
 from envs import ENVIRONMENTS, EnvironmentEntry
@@ -43,7 +43,7 @@ def _tables_with(plugins: Iterable[str]) -> Entries:
     for plugin in resolved_plugins(plugins):
         for table, own in zip(tables, _entries_of(plugin), strict=True):
             if known := sorted(own.keys() & table.keys()):
-                raise UserError(f"--plugin {split_plugin(plugin)[0]}: {known[0]} is registered already; it needs another name")
+                raise option_error(f"--plugin {split_plugin(plugin)[0]}: {known[0]} is registered already; it needs another name")
             table |= own
     return tables
 
@@ -53,7 +53,7 @@ def _entries_of(plugin: str) -> Entries:
     if path != SESSION:
         return _entries_of_file(path, read_plugin(plugin))
     if digest not in SESSION_ENTRIES:
-        raise UserError("--reward: was a function of a Python session, of which the run knows the source's SHA-256 alone; "
+        raise option_error("--reward: was a function of a Python session, of which the run knows the source's SHA-256 alone; "
                         "resume it in Python, with that function")  # fmt: skip
     return SESSION_ENTRIES[digest]
 
@@ -70,13 +70,13 @@ def _entries_of_file(path: str, source: bytes) -> Entries:
         exec(compile(source, path, "exec"), module.__dict__)
         for table, known in zip(live, before, strict=True):
             if replaced := [name for name, entry in known.items() if table.get(name) is not entry]:
-                raise UserError(f"--plugin {path}: {replaced[0]} is registered already; it needs another name")
+                raise option_error(f"--plugin {path}: {replaced[0]} is registered already; it needs another name")
         return tuple({name: table[name] for name in table.keys() - known} for table, known in zip(live, before, strict=True))
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"--plugin {place_of(Path(path), error)}: {what}") from error
+        raise option_error(f"--plugin {place_of(Path(path), error)}: {what}") from error
     finally:
         for table, known in zip(live, before, strict=True):
             table.clear()
@@ -95,7 +95,7 @@ def with_session_told(experiment: Experiment) -> Experiment:
     if function is None or isinstance(function, dict):
         return experiment
     if not inspect.isfunction(function) or not function.__name__.isidentifier():
-        raise UserError(f"--reward {function}: must be a function that `def` makes")
+        raise option_error(f"--reward {function}: must be a function that `def` makes")
     registered = _registered(function)
     if registered and _is_shipped(function):
         return replace(experiment, reward=function.__name__)
@@ -127,14 +127,14 @@ def _undecorated(function: Function, environment: str) -> RegisteredFunction:
     try:
         return RegisteredFunction(function, parameters_model(function), (environment,))
     except (TypeError, ValueError) as error:
-        raise UserError(f"--reward {function.__name__}: {error}") from error
+        raise option_error(f"--reward {function.__name__}: {error}") from error
 
 
 def _defaults(entry: RegisteredFunction) -> dict[str, Any]:
     try:
         return read_parameters(entry.parameters, {})
     except ValueError as error:
-        raise UserError(f"--reward {entry.function.__name__}: {error}") from error
+        raise option_error(f"--reward {entry.function.__name__}: {error}") from error
 
 
 def _own_predicates(entry: RegisteredFunction) -> list[Function]:
@@ -148,9 +148,11 @@ def _source(function: Function) -> str:
     """Raises UserError where there is none, and where it is not all."""
     if function.__closure__:
         names = ", ".join(function.__code__.co_freevars)
-        raise UserError(f"--reward {function.__name__}: uses {names} of the function around it, which its source does not "
+        raise option_error(f"--reward {function.__name__}: uses {names} of the function around it, which its source does not "
                         "tell; make them parameters with defaults")  # fmt: skip
     try:
         return inspect.getsource(function)
     except (OSError, TypeError) as error:
-        raise UserError(f"--reward {function.__name__}: no source tells what it is; put it into a file for --plugin") from error
+        raise option_error(
+            f"--reward {function.__name__}: no source tells what it is; put it into a file for --plugin"
+        ) from error

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from configs.errors import UserError, did_you_mean
+from configs.errors import did_you_mean, setting_error
 from configs.experiment import Experiment
 from configs.naming import run_name, spelt_out
 from configs.resolve import OfReward, require, resolve
@@ -56,7 +56,7 @@ def bound_reward(settings: Experiment | ResolvedExperiment) -> BoundReward:
     try:
         return bind_reward(settings.reward, name, tables_of(settings.plugins))
     except ValueError as error:
-        raise UserError(f"--reward {settings.reward}: {error}") from error
+        raise setting_error("reward", settings.reward, str(error)) from error
 
 
 def has_forget_components(reward: BoundReward) -> bool:
@@ -86,7 +86,7 @@ def bound_detector(settings: Experiment | ResolvedExperiment) -> Predicate:
     try:
         return bind_detector(detector, settings.env.name, tables_of(settings.plugins))
     except ValueError as error:
-        raise UserError(f"--env.detector {detector}: {error}") from error
+        raise setting_error("env.detector", detector, str(error)) from error
 
 
 def folder_of(prepared: ResolvedExperiment) -> Path:

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from tokenizers import Tokenizer
 
-from configs.errors import UserError
-from configs.experiment import Experiment
+from configs.errors import option_error
+from configs.experiment import Experiment, GRPOSettings
 from configs.resolved import ResolvedExperiment
 from envs import prepare as preparation
 from envs.chat import without_long_prompts
@@ -75,7 +75,7 @@ def build_run(config: ResolvedExperiment) -> Run:
     environment = build_environment(config, learner)
     needed = config.batch_size // config.num_generations
     if len(environment.train_prompts) < needed:
-        raise UserError(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
+        raise option_error(f"--dataset {config.dataset}: {len(environment.train_prompts)} prompts; one step needs {needed}")
     run = Run(**vars(learner), environment=environment, reward=reward, detector=detector)
     run.notes += environment.notes
     return run
@@ -96,7 +96,8 @@ def build_learner(config: ResolvedExperiment, pretrained: Pretrained) -> Learner
     policy.to(config.device)
     vocabulary = [str(tokenizer.id_to_token(i)) for i in range(policy.config.token_count)]
     notes = (*pretrained.notes, *bos_note(tokenizer, prompting.bos_ids))
-    return Learner(config=config, policy=policy, reference=reference, optimizer=build_optimizer(policy), tokenizer=tokenizer,
+    optimizer = build_optimizer(policy, config.grpo)
+    return Learner(config=config, policy=policy, reference=reference, optimizer=optimizer, tokenizer=tokenizer,
                    vocabulary=vocabulary, base_model=config.model, fingerprint=pretrained.fingerprint, prompting=prompting,
                    notes=notes)  # fmt: skip
 
@@ -121,13 +122,13 @@ def build_environment(config: ResolvedExperiment, learner: Learner) -> Environme
         if entry.in_chat:
             environment = without_long_prompts(environment, context - limit)
     except ValueError as error:
-        raise UserError(f"--dataset {config.dataset}: {error}") from error
+        raise option_error(f"--dataset {config.dataset}: {error}") from error
     if not environment.eval_prompts:
-        raise UserError(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
+        raise option_error(f"--dataset {config.dataset}: no evaluation prompt that is not a training prompt as well")
     environment = with_bos(environment, learner.prompting.bos_ids)
     longest = max(len(prompt.token_ids) for prompt in environment.train_prompts + environment.eval_prompts)
     if longest + limit > context:
-        raise UserError(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
+        raise option_error(f"--sampling.max_completion_length {limit}: with prompts of up to {longest} tokens it exceeds "
                         f"the model's context of {context}")  # fmt: skip
     return environment
 
@@ -143,8 +144,9 @@ def trained_groups(policy: LanguageModel) -> dict[str, dict[str, torch.nn.Parame
     return adapter_parameters(policy) or {"policy": dict(policy.named_parameters())}
 
 
-def build_optimizer(policy: LanguageModel) -> AdamW:
-    settings = {"lr": 0.0, "betas": (0.9, 0.999), "weight_decay": 0.0}
+def build_optimizer(policy: LanguageModel, config: GRPOSettings) -> AdamW:
+    """A group for each adapter. Its learning rate is set before each step."""
+    settings = {"lr": 0.0, "betas": (0.9, config.adam_beta2), "weight_decay": config.weight_decay}
     return AdamW([{"name": name, "params": list(group.values())} | settings for name, group in trained_groups(policy).items()])
 
 

@@ -12,10 +12,12 @@ from torch.nn import Parameter
 
 from envs.types import Prompt
 from grpo.checks import BrokenInvariant, check_finite, check_sampling_logprobs
+from grpo.choices import lookup
 from grpo.logprobs import piece_logprobs, pieces
 from grpo.loss import PolicyLoss, RatioFigures, loss_denominator, policy_loss, ratio_figures
 from grpo.rollout import Rollout
 from grpo.run import Run, trained_groups
+from grpo.schedules import SCHEDULES
 from models.decoder import Weights, backward_from, leaves_of
 from routing.router import MicroBatch, Routes, routed_backward
 
@@ -73,11 +75,11 @@ class Update:
     iterations: tuple[Iteration, ...]  # none where every sample was dropped or masked
 
 
-def learning_rate(step: int, peak: float, max_steps: int, warmup_steps: int) -> float:
-    """Rises linearly over `warmup_steps`, then falls linearly to zero, which it would reach at `max_steps`."""
+def learning_rate(step: int, peak: float, max_steps: int, warmup_steps: int, schedule: str) -> float:
+    """Rises linearly over `warmup_steps`, no step of them at zero, then goes on as the schedule says."""
     if step < warmup_steps:
         return peak * (step + 1) / (warmup_steps + 1)
-    return peak * (max_steps - step) / (max_steps - warmup_steps)
+    return lookup(SCHEDULES, schedule, "lr_schedule")(peak, step - warmup_steps, max_steps - warmup_steps)
 
 
 def update(run: Run, batch: Batch) -> Update:
@@ -86,7 +88,7 @@ def update(run: Run, batch: Batch) -> Update:
     Raises BrokenInvariant for anything not finite, and when the first passes' log-probabilities are not the sampler's.
     """
     config = run.config.grpo
-    rate = learning_rate(run.step, run.config.lr, run.config.max_steps, config.warmup_steps)
+    rate = learning_rate(run.step, run.config.lr, run.config.max_steps, config.warmup_steps, config.lr_schedule)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     batch = replace(batch, routes=with_loss(batch, config.mask_truncated))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from configs.errors import UserError
+from configs.errors import option_error
 from models.loading import Pretrained
 
 
@@ -19,19 +19,19 @@ def chat_encoder(pretrained: Pretrained) -> Callable[..., list[list[int]]]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(pretrained.source)
     except (OSError, ValueError) as error:
-        raise UserError(f"{refusal}: transformers cannot read its tokenizer: {' '.join(str(error).split())}") from error
+        raise option_error(f"{refusal}: transformers cannot read its tokenizer: {' '.join(str(error).split())}") from error
     if not tokenizer.chat_template:
-        raise UserError(f"{refusal} has no chat template; --env.name stories is for models without")
+        raise option_error(f"{refusal} has no chat template; --env.name stories is for models without")
 
     def encode(texts: list[str], most: int | None = None) -> list[list[int]]:
         messages = [[{"role": "user", "content": text}] for text in texts]
         try:
             rows = [tokenizer.apply_chat_template(each, add_generation_prompt=True)["input_ids"] for each in messages]
         except (TemplateError, ValueError) as error:
-            raise UserError(f"{refusal}: its chat template fails: {' '.join(str(error).split())}") from error
+            raise option_error(f"{refusal}: its chat template fails: {' '.join(str(error).split())}") from error
         largest = max((each for ids in rows for each in ids), default=0)
         if largest >= pretrained.model.config.token_count:
-            raise UserError(f"{refusal}: its chat template makes token {largest}, which tokenizer.json has not")
+            raise option_error(f"{refusal}: its chat template makes token {largest}, which tokenizer.json has not")
         return [ids[:most] for ids in rows]
 
     return encode

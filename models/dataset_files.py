@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 
 Rows = Iterator[tuple[str, Mapping[str, Any]]]  # where in its file a row is, as `line 3`, and its columns
 BESIDE = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}  # say what data is, and hold none
@@ -41,7 +41,7 @@ def local_rows(folder: Path, split: str, column: str) -> Rows:
     try:
         files = split_files(folder, split)
     except OSError as error:
-        raise UserError(f"--dataset {folder}: cannot be read: {error.strerror}") from error
+        raise option_error(f"--dataset {folder}: cannot be read: {error.strerror}") from error
     for file in files:
         read = read_arrow if file.suffix == ".arrow" else FORMATS[format_of(file)]
         try:
@@ -59,7 +59,7 @@ def opened(file: Path) -> AbstractContextManager[BinaryIO]:
 def unreadable(folder: Path, file: Path, error: Exception) -> UserError:
     reason = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
     whole = "" if isinstance(error, UnreadableRow) else ": cannot be read:"
-    return UserError(f"--dataset {folder}: {file.relative_to(folder)}{whole} {reason}")
+    return option_error(f"--dataset {folder}: {file.relative_to(folder)}{whole} {reason}")
 
 
 # Which files
@@ -70,22 +70,22 @@ def split_files(folder: Path, split: str) -> list[Path]:
     splits = splits_of(folder)
     if split not in splits:
         if (folder / STATE).is_file():
-            raise UserError(f"--dataset {folder}: is one split of save_to_disk; accepted is a folder that holds several")
+            raise option_error(f"--dataset {folder}: is one split of save_to_disk; accepted is a folder that holds several")
         raise missing_split(str(folder), split, [*splits])
     places = splits[split]
     if len(places) > 1:
         first, second, *_ = (files[0].relative_to(folder) for files in places.values())
-        raise UserError(f"--dataset {folder}: {split} files lie in two places: {first}, {second}")
+        raise option_error(f"--dataset {folder}: {split} files lie in two places: {first}, {second}")
     (files,) = places.values()
     if files[0].name == STATE:
         return saved_files(folder, files[0])
     first_of_format = {format_of(file): file.name for file in reversed(files)}
     if "" in first_of_format:
-        raise UserError(f"--dataset {folder}: {first_of_format['']} is not of {', '.join(FORMATS)}")
+        raise option_error(f"--dataset {folder}: {first_of_format['']} is not of {', '.join(FORMATS)}")
     if len(first_of_format) > 1:
-        raise UserError(f"--dataset {folder}: {split} files of several formats: {', '.join(sorted(first_of_format.values()))}")
+        raise option_error(f"--dataset {folder}: {split} files of several formats: {', '.join(sorted(first_of_format.values()))}")
     if empty := [file.name for file in files if not file.stat().st_size]:
-        raise UserError(f"--dataset {folder}: {empty[0]} is empty")
+        raise option_error(f"--dataset {folder}: {empty[0]} is empty")
     return files
 
 
@@ -128,8 +128,8 @@ def missing_split(dataset: str, split: str, splits: list[str]) -> UserError:
     """Names the splits that are there."""
     has = f"has the splits {', '.join(sorted(splits))}" if splits else "has no splits"
     if split == "train":
-        return UserError(f"--dataset {dataset}: holds no train split; it {has} (docs/models.md says how to name files)")
-    return UserError(f"--eval_split {split}: {dataset} {has}; name the one for evaluation prompts")
+        return option_error(f"--dataset {dataset}: holds no train split; it {has} (docs/models.md says how to name files)")
+    return option_error(f"--eval_split {split}: {dataset} {has}; name the one for evaluation prompts")
 
 
 # Their rows: of an open file, of which one column is wanted. What is wrong is an UnreadableRow.

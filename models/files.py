@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 from models.hub import NURSERY, fetch, hub_error
 from models.nursery.generator import DATA
 from records.reader import is_run
@@ -55,7 +55,7 @@ class ModelFiles:
         return content
 
     def error(self, reason: str) -> UserError:
-        return UserError(f"--model {self.name}: {' '.join(reason.split())}")
+        return option_error(f"--model {self.name}: {' '.join(reason.split())}")
 
 
 def model_files(name: str) -> ModelFiles:
@@ -64,7 +64,7 @@ def model_files(name: str) -> ModelFiles:
     if folder.is_dir():
         return ModelFiles(name, folder)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"--model {name}: no such folder; accepted are nursery, a local folder, or a hub id OWNER/NAME")
+        raise option_error(f"--model {name}: no such folder; accepted are nursery, a local folder, or a hub id OWNER/NAME")
     return ModelFiles(name, name)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 
 NURSERY = "nursery"
 
@@ -37,7 +37,7 @@ def fetch(option: str, name: str, file: str) -> Path | None:
 
 def hub_error(option: str, name: str, error: BaseException) -> UserError:
     choice = f"the embedded choice is {option} {NURSERY}"
-    unanswered = UserError(f"{option} {name}: cannot be had from the Hugging Face hub ({reason_of(error)}); {choice}")
+    unanswered = option_error(f"{option} {name}: cannot be had from the Hugging Face hub ({reason_of(error)}); {choice}")
     return cache_error(option, name, error) or unanswered
 
 
@@ -60,7 +60,7 @@ def cache_error(option: str, name: str, error: BaseException) -> UserError | Non
     path = next((path for path in failed if any(is_within(path, cache) for cache in cache_folders())), None)
     if path is None:
         return None
-    return UserError(
+    return option_error(
         f"{option} {name}: {path} cannot be read and written; HF_HOME=FOLDER puts the cache of Hugging Face elsewhere"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.errors import UserError
+from configs.errors import option_error
 from models.dataset_files import Rows, local_rows, missing_split
 from models.hub import NURSERY, hub_error, silence_retries
 from models.nursery import generator
@@ -21,7 +21,7 @@ def load_texts(dataset: str, column: str) -> Callable[[str], Iterator[str]]:
     """`texts(split)` yields the texts of a split. Raises UserError when the dataset, its split or its column is missing."""
     if dataset == NURSERY:
         if column != "story":
-            raise UserError(f"--text_column {column}: the embedded dataset has the column story only")
+            raise option_error(f"--text_column {column}: the embedded dataset has the column story only")
         return nursery_texts
 
     def texts(split: str) -> Iterator[str]:
@@ -42,13 +42,13 @@ def rows_of(dataset: str, split: str, column: str) -> Rows:
     try:
         is_folder, is_file = folder.is_dir(), folder.is_file()
     except OSError as error:
-        raise UserError(f"--dataset {dataset}: cannot be read: {error.strerror}") from error
+        raise option_error(f"--dataset {dataset}: cannot be read: {error.strerror}") from error
     if is_folder:
         return local_rows(folder, split, column)
     if is_file:
-        raise UserError(f"--dataset {dataset}: is a file; accepted is the folder of train* and test* files")
+        raise option_error(f"--dataset {dataset}: is a file; accepted is the folder of train* and test* files")
     if not HUB_ID.fullmatch(dataset):
-        raise UserError(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")
+        raise option_error(f"--dataset {dataset}: no such folder; accepted are nursery, a local folder, or a hub id")
     return hub_rows(dataset, split)
 
 
@@ -69,10 +69,10 @@ def hub_rows(dataset: str, split: str) -> Rows:
 
 def text_of(where: str, row: Mapping[str, Any], column: str) -> str:
     if column not in row:
-        raise UserError(f"--text_column {column}: {where} has the columns {', '.join(row)}")
+        raise option_error(f"--text_column {column}: {where} has the columns {', '.join(row)}")
     text = row[column]
     if not isinstance(text, str):
-        raise UserError(f"--text_column {column}: {where} holds {type(text).__name__} there, not text")
+        raise option_error(f"--text_column {column}: {where} holds {type(text).__name__} there, not text")
     if SURROGATE.search(text):
-        raise UserError(f"--text_column {column}: {where} holds half of a surrogate pair there, which is no character")
+        raise option_error(f"--text_column {column}: {where} holds half of a surrogate pair there, which is no character")
     return text

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from configs.errors import UserError
+from configs.errors import option_error
 from models.files import TOKENIZER, ModelFiles
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -25,7 +25,9 @@ class Bos:
         if setting != "always" or self.own:
             return () if setting == "never" else self.own
         if self.named is None:
-            raise UserError(f"--env.bos always: the model has none: neither {TOKENIZER_CONFIG} nor config.json names a BOS token")
+            raise option_error(
+                f"--env.bos always: the model has none: neither {TOKENIZER_CONFIG} nor config.json names a BOS token"
+            )
         return (self.named,)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 from records import files
 from records.names import LOADING, RUNNING
 
@@ -120,9 +120,9 @@ class RunFolder:
 def check_free(path: Path, overwrite: bool) -> None:
     """Raises UserError when the folder exists and may not be replaced; touches nothing."""
     if path.exists() and not overwrite:
-        raise UserError(f"--output_dir {path.parent}: the run {path.name} exists there; --overwrite replaces it")
+        raise option_error(f"--output_dir {path.parent}: the run {path.name} exists there; --overwrite replaces it")
     if path.exists() and not (path / files.CONFIG).is_file():
-        raise UserError(f"--overwrite: {path} is not a run's folder (no config.yaml in it), so it stays")
+        raise option_error(f"--overwrite: {path} is not a run's folder (no config.yaml in it), so it stays")
 
 
 def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrite: bool) -> RunFolder:
@@ -144,6 +144,6 @@ def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrit
         folder.status(RUNNING, 0)
         temporary.rename(path)
     except OSError as error:
-        raise UserError(f"--output_dir {path.parent}: cannot be written: {error.strerror}") from error
+        raise option_error(f"--output_dir {path.parent}: cannot be written: {error.strerror}") from error
     folder.path = path
     return folder

@@ -10,6 +10,7 @@ from envs.plugins import environments_of, tables_of
 from envs.registry import RegisteredFunction, detectors_of, rewards_of
 from grpo.advantages import RULES
 from grpo.loss_terms import LOSS_TYPES
+from grpo.schedules import SCHEDULES
 from records.text import plain_table, text_of
 from routing.modes import BAD, GOOD, ROUTING_MODES
 
@@ -81,11 +82,16 @@ def modes(_: Plugins) -> list[Line]:
     return [Line(name, name, text) for name, text in says.items()]
 
 
+def schedules(_: Plugins) -> list[Line]:
+    return [Line(name, name, first_sentence(schedule)) for name, schedule in SCHEDULES.items()]
+
+
 LISTS: dict[str, Callable[[Plugins], list[Line]]] = {
     "rewards": rewards,
     "detectors": detectors,
     "environments": environments,
     "losses": losses,
+    "schedules": schedules,
     "rules": rules,
     "modes": modes,
 }

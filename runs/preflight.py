@@ -36,7 +36,7 @@ def preflight(run: Run) -> tuple[str, ...]:
     """Raises PreflightFailure naming what fails; leaves `run` as it was. Gives what a user should know beside."""
     policy = copy.deepcopy(run.policy)
     at_peak = run.config.grpo.warmup_steps  # the step with the full learning rate: a smaller one might move no float32
-    rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy), step=at_peak)
+    rehearsal = replace(run, policy=policy, optimizer=build_optimizer(policy, run.config.grpo), step=at_peak)
     try:
         rollout = rehearse_sampling(rehearsal)
         few = first_rows(rollout)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from configs.errors import UserError
+from configs.errors import UserError, option_error
 from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY, spelt_out
 from configs.resolved import ResolvedExperiment
@@ -34,13 +34,13 @@ def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExpe
     recorded, own = recorded_settings(folder), prepare(read_config(folder))
     config = given or own
     if spelt_out(own) != recorded:
-        raise UserError(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
+        raise option_error(f"--resume {folder}: {files.CONFIG} holds settings that this machine or version resolves differently")
     if differences := different_settings(recorded, spelt_out(config)):
         if [name.split()[0] for name in differences] == ["max_steps"]:
-            raise UserError(f"--resume {folder}: {longer_run(folder, recorded['max_steps'], config.max_steps)}")
-        raise UserError(f"--resume {folder}: is a run with other settings: {', '.join(differences)}")
+            raise option_error(f"--resume {folder}: {longer_run(folder, recorded['max_steps'], config.max_steps)}")
+        raise option_error(f"--resume {folder}: is a run with other settings: {', '.join(differences)}")
     if config.name not in ("", own.name):
-        raise UserError(f"--name {config.name}: has no effect: {folder} has its name already")
+        raise option_error(f"--name {config.name}: has no effect: {folder} has its name already")
     return replace(config, name=own.name, output_dir=folder.absolute().parent)
 
 
@@ -67,7 +67,7 @@ def run_to_resume(folder: str, experiment: Experiment) -> Path:
             near[config.parent.name] = different_settings(recorded_settings(config.parent), settings)
     nearest = min(near, key=lambda name: len(near[name]), default=None)
     hint = f"; the nearest, {nearest}, has {', '.join(near[nearest])}" if nearest else ""
-    raise UserError(f"--resume: there is no run {path}{hint}")
+    raise option_error(f"--resume: there is no run {path}{hint}")
 
 
 def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, list[str]]:
@@ -78,7 +78,7 @@ def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, lis
     """
     weighed_otherwise = config.treatment.name == "filter" or config.treatment.retain_rollouts
     if config.eval.seed == OWN_SEED and weighed_otherwise:
-        raise UserError(f"--resume {folder.path}: an earlier version began it, which weighed the samples that are not dropped "
+        raise option_error(f"--resume {folder.path}: an earlier version began it, which weighed the samples that are not dropped "
                         "up in the loss; it cannot be continued")  # fmt: skip
     recorded = read_made_of(folder.path)
     if config.device == "cpu":  # another number of threads rounds differently

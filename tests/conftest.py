@@ -11,6 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from configs.errors import speaking_of
 from configs.experiment import Experiment
 from grpo import kept_prompts
 from models.llama import Llama
@@ -92,6 +93,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is kept in the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept_prompts, "FOLDER", tmp_path_factory.mktemp("cache") / "prompts")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _speaking_of_options() -> Iterator[None]:
+    """Messages are those that a door gives. Tests of what Python is told turn it off."""
+    with speaking_of(options=True):
         yield
 
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
 PACKAGES = {*MAY_IMPORT}
 SHOWS_A_PAGE = "runs.record"  # may import what writes pages, which a notebook asks a run's record for
 # Where the names that options accept are the keys of dictionaries, and what a resolved setting is made of. No torch in them.
-TABLES = {"grpo.advantages", "grpo.loss_terms", "routing.modes", "routing.spec"}
+TABLES = {"grpo.advantages", "grpo.loss_terms", "grpo.schedules", "routing.modes", "routing.spec"}
 WITHOUT_TORCH = [
     "configs.cli",
     "configs.naming",

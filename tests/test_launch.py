@@ -345,7 +345,7 @@ def test_a_list_is_printed_and_nothing_else_is_asked_for(
     assert "mine" in said("detectors", "--plugin", "mine.py")
     for word in ("--lr=1", "--resume", "--print_config"):
         assert said("rules", word, code=2) == f"error: {word.partition('=')[0]}: has no effect with --list rules\n"
-    known = "detectors, environments, losses, modes, rewards, rules"
+    known = "detectors, environments, losses, modes, rewards, rules, schedules"
     assert said("rewrads", code=2) == f"error: --list rewrads: accepted are {known}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 

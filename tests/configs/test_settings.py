@@ -38,7 +38,7 @@ TAGS = "must be a list of texts of at most 64 characters, without commas"
         (lambda: Experiment(lora_rank=0), "--lora_rank 0: must be at least 1"),
         (lambda: Experiment(reward=3), "--reward 3: must be a text or must be a mapping, or in Python a function"),  # type: ignore[arg-type]
         (lambda: Experiment(model=None), "--model None: must be a text"),  # type: ignore[arg-type]
-        (lambda: Experiment(output_dir="here"), "--output_dir here: must be a path"),  # type: ignore[arg-type]
+        (lambda: Experiment(output_dir=3), "--output_dir 3: must be a path"),  # type: ignore[arg-type]
         (lambda: Experiment(name="a/b"), f"--name a/b: {PART_OF_NAME}"),
         (lambda: Experiment(name=".hidden"), f"--name .hidden: {PART_OF_NAME}"),
         (lambda: Experiment(name="x" * 101), f"--name {'x' * 101}: {PART_OF_NAME}"),
@@ -55,6 +55,10 @@ def test_a_value_that_a_field_does_not_admit_is_refused_as_it_is_made(make: Any,
     with pytest.raises(UserError) as error:
         make()
     assert str(error.value) == message
+
+
+def test_a_string_is_a_path():
+    assert Experiment(output_dir="here/and/there") == Experiment(output_dir=Path("here/and/there"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_an_update_is_clipped_at_the_norm_asked_for(tiny: MakeExperiment):
     ],
 )
 def test_learning_rate_schedule(step: int, max_steps: int, warmup: int, expected: float):
-    assert learning_rate(step, 3e-4, max_steps, warmup) == pytest.approx(3e-4 * expected, rel=1e-12)
+    assert learning_rate(step, 3e-4, max_steps, warmup, "linear") == pytest.approx(3e-4 * expected, rel=1e-12)
 
 
 def test_the_optimizer_gets_the_rate_of_the_step(tiny: MakeExperiment):

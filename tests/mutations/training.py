@@ -3,7 +3,7 @@
 from tests.mutations.change import case, changes_of, setting
 
 PENALTY = case("penalty, good_only, partial labels, k2 corrected")
-TRUNCATED = case("exclusive, truncated left out")
+TRUNCATED = case("exclusive, truncated left out, decay, beta2")
 
 TRAINING = [
     *changes_of(
@@ -226,11 +226,16 @@ TRAINING = [
         ),
         (
             "decay-from-the-start",
-            "/ (max_steps - warmup_steps)",
-            "/ max_steps",
+            "step - warmup_steps, max_steps - warmup_steps)",
+            "step, max_steps)",
             "tests/grpo/test_update.py::test_learning_rate_schedule",
         ),
-        ("decay-missing", "return peak * (max_steps - step) / (max_steps - warmup_steps)", "return peak", setting("max_steps")),
+        (
+            "schedule-not-passed",
+            "config.warmup_steps, config.lr_schedule)",
+            'config.warmup_steps, "linear")',
+            setting("grpo.lr_schedule"),
+        ),
         ("peak-not-passed", "learning_rate(run.step, run.config.lr,", "learning_rate(run.step, 0.02,", setting("lr")),
         (
             "clip-at-1",
@@ -276,6 +281,28 @@ TRAINING = [
         ("reference-at-beta-0", "elif config.beta:", "else:"),
         ("adapters-of-one-seed", 'torch_generator(config.seed, "adapters")', 'torch_generator(0, "adapters")'),
         ("reference-with-adapters", "MODES[run.config.adapter_kind][BASE]):", "None):"),
-        ("weight-decay", '"weight_decay": 0.0', '"weight_decay": 0.01', setting("lr")),
+        ("weight-decay-not-passed", '"weight_decay": config.weight_decay', '"weight_decay": 0.0', setting("grpo.weight_decay")),
+        (
+            "weight-decay-by-default",
+            '"weight_decay": config.weight_decay',
+            '"weight_decay": config.weight_decay or 0.01',
+            setting("lr"),
+        ),
+        ("beta2-not-passed", "(0.9, config.adam_beta2)", "(0.9, 0.999)", setting("grpo.adam_beta2")),
+        ("beta2-as-beta1", "(0.9, config.adam_beta2)", "(config.adam_beta2, config.adam_beta2)", setting("grpo.adam_beta2")),
+    ),
+    *changes_of(
+        "grpo/adamw.py",
+        "tests/grpo/test_adamw.py",
+        ("decay-without-gradients", "if p.grad is not None]", "]"),
+        ("decay-of-nothing", "weight_decay=decay", "weight_decay=0.0"),
+        ("beta2-ignored", "beta2=beta2", "beta2=0.999"),
+    ),
+    *changes_of(
+        "grpo/schedules.py",
+        "tests/grpo/test_schedules.py",
+        ("linear-stays", "return peak * (steps - done) / steps", "return peak", setting("max_steps")),
+        ("cosine-whole", "math.pi * done / steps", "2 * math.pi * done / steps", setting("grpo.lr_schedule")),
+        ("constant-is-linear", '"constant": constant', '"constant": linear'),
     ),
 ]

@@ -74,8 +74,17 @@ CASES: dict[str, Settings] = {
         "grpo.epsilon_low": 0.02,
         "grpo.epsilon_high": 0.05,
     },
-    "exclusive, truncated left out": {**EXCLUSIVE, "grpo.mask_truncated": True, "labels.fraction": 0.3, "seed": 36},
+    "exclusive, truncated left out, decay, beta2": {
+        **EXCLUSIVE,
+        "grpo.mask_truncated": True,
+        "labels.fraction": 0.3,
+        "seed": 2,
+        "grpo.weight_decay": 2.0,
+        "grpo.adam_beta2": 0.9,
+    },
     "unrouted, temperature, warmup": {**UNROUTED, **FEW_PROMPTS, "sampling.temperature": 0.7, "grpo.warmup_steps": 2},
+    "unrouted, warmup, constant": {**UNROUTED, "grpo.warmup_steps": 1, "grpo.lr_schedule": "constant"},
+    "full, cosine, decay": {"grpo.lr_schedule": "cosine", "grpo.weight_decay": 0.5, "grpo.max_grad_norm": 0.1},
     "unrouted, good_only": {**UNROUTED, **OTHER_SEED, "advantages": "good_only"},
     "lora, three iterations, k2, truncated left out, dapo": {
         "lora_rank": 3,
@@ -117,7 +126,7 @@ CASES: dict[str, Settings] = {
 
 # Adapters that in some step have nothing to learn from, after they have learnt: no bad sample, or none that is not left out.
 LEFT_ALONE: dict[str, set[str]] = {
-    "exclusive, truncated left out": {"forget"},
+    "exclusive, truncated left out, decay, beta2": {"forget"},
     "exclusive, retain rollouts, good_only, no scale, two iterations": {"forget"},
     "full, beta 0, two iterations, truncated left out, dr_grpo": {"policy"},
 }

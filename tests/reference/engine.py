@@ -5,6 +5,7 @@ gradient handed to the adapters that learn from that sample. Taken from the engi
 resolved settings, and what a run is built from (first weights, tokenizer, prompts, reward functions, detector).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -112,7 +113,7 @@ def train_step(run: Run, model: Model) -> Trace:
         for name, gradient in gradients.items():
             # torch's convention: 1e-6 is added to the norm
             shrink = min(1.0, config.grpo.max_grad_norm / (trace.norms[-1][name] + 1e-6))
-            adamw(model, {key: grad * shrink for key, grad in gradient.items()}, learning_rate(config, model.step))
+            adamw(model, {key: grad * shrink for key, grad in gradient.items()}, learning_rate(config, model.step), config)
     model.step += 1
     return trace
 
@@ -261,18 +262,24 @@ def norm_of(gradient: Weights) -> float:
 
 
 def learning_rate(config: ResolvedExperiment, step: int) -> float:
-    """Up a straight line over the warm-up, then down one that reaches 0 after the last step."""
+    """Up a straight line over the warm-up; then down one that reaches 0 after the last step, or down half a cosine that does,
+    or not down at all.
+    """
     warmup = config.grpo.warmup_steps
-    up, down = (step + 1) / (warmup + 1), (config.max_steps - step) / (config.max_steps - warmup)
-    return config.lr * (up if step < warmup else down)
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    left = (config.max_steps - step) / (config.max_steps - warmup)
+    return config.lr * {"linear": left, "cosine": math.sin(math.pi / 2 * left) ** 2, "constant": 1.0}[config.grpo.lr_schedule]
 
 
-def adamw(model: Model, gradient: Weights, rate: float) -> None:
-    """Loshchilov and Hutter (arXiv:1711.05101), algorithm 2, without decay."""
+def adamw(model: Model, gradient: Weights, rate: float, config: ResolvedExperiment) -> None:
+    """Loshchilov and Hutter (arXiv:1711.05101), algorithm 2; as in torch, what decays is a share of rate times decay."""
+    beta2, decay = config.grpo.adam_beta2, config.grpo.weight_decay
     for name, grad in gradient.items():
         average, square = model.moments.get(name, (torch.zeros_like(grad), torch.zeros_like(grad)))
-        average, square = 0.9 * average + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
+        average, square = 0.9 * average + 0.1 * grad, beta2 * square + (1 - beta2) * grad * grad
         model.moments[name], model.steps[name] = (average, square), model.steps.get(name, 0) + 1
-        mean, variance = average / (1 - 0.9 ** model.steps[name]), square / (1 - 0.999 ** model.steps[name])
-        moved = model.weights[name].detach() - rate * mean / (variance.sqrt() + 1e-8)
+        mean, variance = average / (1 - 0.9 ** model.steps[name]), square / (1 - beta2 ** model.steps[name])
+        weight = model.weights[name].detach()
+        moved = weight - rate * (mean / (variance.sqrt() + 1e-8) + decay * weight)
         model.weights[name] = moved.requires_grad_()

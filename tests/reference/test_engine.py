@@ -10,6 +10,7 @@ from configs.resolve import flatten
 from grpo.advantages import RULES, SCALES
 from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
 from grpo.run import Run
+from grpo.schedules import SCHEDULES
 from routing.modes import ROUTING_MODES
 from tests.reference import engine
 from tests.reference.cases import ALWAYS, CASES, LEFT_ALONE
@@ -94,6 +95,9 @@ def left_alone(traces: list[engine.Trace]) -> set[str]:
         ("grpo.kl_estimator", {*KL_ESTIMATORS}),
         ("grpo.kl_corrected", {True, False}),
         ("grpo.mask_truncated", {True, False}),
+        ("grpo.lr_schedule", {*SCHEDULES}),
+        ("grpo.weight_decay", {0.0, 0.5, 2.0}),
+        ("grpo.adam_beta2", {0.999, 0.9}),
         ("routing.mode", {*ROUTING_MODES}),
         ("baseline", {"none", "filter", "reward_penalty"}),
         ("reward_penalty_on", {"default", "forget"}),

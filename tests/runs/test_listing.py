@@ -8,6 +8,7 @@ from envs import ENVIRONMENTS
 from envs.registry import DETECTORS, REWARDS
 from grpo.advantages import RULES
 from grpo.loss_terms import LOSS_TYPES
+from grpo.schedules import SCHEDULES
 from routing.modes import ROUTING_MODES
 from runs.listing import LISTS, first_sentence, help_sections, listing
 
@@ -16,6 +17,7 @@ NAMES = {
     "detectors": DETECTORS,
     "environments": ENVIRONMENTS,
     "losses": LOSS_TYPES,
+    "schedules": SCHEDULES,
     "rules": RULES,
     "modes": ROUTING_MODES,
 }

@@ -276,7 +276,7 @@ def test_the_optimizer_that_comes_back_continues_where_it_was(checkpoint):
     """Against AdamW set up by hand with the saved moments, one update on the same gradients."""
     folder = checkpoint("lora")
     run, twin = load_run(folder, "cpu"), load_run(folder, "cpu")
-    fresh = build_optimizer(twin.policy)
+    fresh = build_optimizer(twin.policy, twin.config.grpo)
     moments = load_file(folder / "optimizer.safetensors")
     for name, p in twin.policy.named_parameters():
         if f"{name}/step" in moments:
