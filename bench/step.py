@@ -30,6 +30,7 @@ from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
 from records.folder import create
+from runs.progress import Display
 from runs.reporting import Reporter, wandb_run
 from runs.restore import made_of
 
@@ -146,7 +147,7 @@ def run_steps(options: StepOptions) -> dict[str, Any]:
         folder = create(folder_of(config), to_dict(config), made_of(run), config.overwrite)
         try:
             with wandb_run(config, folder) as tracked:
-                reporter = Reporter(folder, config, tracked, Console(stderr=True, quiet=True))
+                reporter = Reporter(folder, config, tracked, Display(Console(stderr=True, quiet=True)))
                 measured = measure(run, reporter, options.steps, options.warmup)
         finally:
             folder.close()

@@ -214,6 +214,8 @@ class Experiment:
     """Weight of the KL to the reference; 0 does without a reference."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
+    threads: AtLeastOne | None = None
+    """That compute on the CPU; by default as many as there are cores, or what OMP_NUM_THREADS says."""
     output_dir: Path = Path("output")
     """Where run folders go."""
     overwrite: bool = False

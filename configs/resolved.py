@@ -53,6 +53,7 @@ class ResolvedExperiment:
     beta: float
     advantages: str  # a rule of grpo.advantages
     device: str  # cpu, cuda, cuda:1
+    threads: int | None  # None: as many as PyTorch has by itself
     output_dir: Path
     overwrite: bool
     logging_steps: int

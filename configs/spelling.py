@@ -18,6 +18,7 @@ LATER: dict[str, Any] = {
     "eval_split": "test",
     "env.bos": "auto",
     "plugins": [],
+    "threads": None,
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

@@ -15,6 +15,8 @@ ROUTED, UNROUTED = KINDS[:2]
 
 # What a run's status.json says of it; WAITING has no folder yet.
 WAITING, RUNNING, INTERRUPTED, FAILED, FINISHED = "waiting", "running", "interrupted", "failed", "finished"
+# What a running one is doing.
+LOADING, REHEARSING, TRAINING, EVALUATING = "loading", "rehearsing", "training", "evaluating"
 
 
 def as_trained(mode: str) -> str:

@@ -14,7 +14,7 @@ from configs.errors import UserError
 from records import files
 from records.figures import task_reward
 from records.measures import HACKED, TASK
-from records.names import FAILED, FINISHED, RUNNING, WAITING, kind_of
+from records.names import FAILED, FINISHED, LOADING, REHEARSING, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
 PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
@@ -32,10 +32,11 @@ class RunFiles:
     configuration: str  # equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name
     state: str = WAITING
+    phase: str | None = None  # of one that is running: loading, rehearsing, training, evaluating
     step: int = 0  # training steps done
     error: str | None = None
     config: Row = field(default_factory=dict)
-    made_of: Row = field(default_factory=dict)  # run.json
+    made_of: Row = field(default_factory=dict)  # run.json; {} as long as it has not been loaded
     metrics: dict[str, list] = field(default_factory=dict)  # "step" and columns of numbers or None, one entry a step
     step_times: list[float] = field(default_factory=list)  # seconds
     tokens: int | None = None
@@ -79,8 +80,14 @@ def is_finished(folder: Path) -> bool:
 def read_status(folder: Path) -> Row:
     """status.json, with the state "unknown" where it says nothing."""
     status = read_object(folder / files.STATUS)
-    check_kinds(str(folder / files.STATUS), status, {"state": (str, NoneType), "step": (int, NoneType), "error": (str, NoneType)})
+    texts = dict.fromkeys(("state", "phase", "error"), (str, NoneType))
+    check_kinds(str(folder / files.STATUS), status, texts | {"step": (int, NoneType)})
     return status | {"state": status.get("state") or "unknown"}
+
+
+def is_not_loaded(folder: Path) -> bool:
+    """Whether the run is being loaded for the first time, or was when its process came to its end: it has no run.json yet."""
+    return not (folder / files.MADE_OF).exists() and read_status(folder).get("phase") in (LOADING, REHEARSING)
 
 
 def read_made_of(folder: Path) -> Row:
@@ -128,7 +135,8 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
     identity = _identity(planned)
     if not is_run(folder):
         return RunFiles(**identity)
-    status, config, made_of = read_status(folder), read_object(folder / files.CONFIG), read_made_of(folder)
+    status, config = read_status(folder), read_object(folder / files.CONFIG)
+    made_of = {} if is_not_loaded(folder) else read_made_of(folder)
     identity["kind"] = identity["kind"] or kind_of(config)
     running = status["state"] == RUNNING
     finals = read_rows(folder, files.EVALUATION_SAMPLES, running)
@@ -142,6 +150,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         **identity,
         **training,
         state=status["state"],
+        phase=status.get("phase"),
         step=step,
         error=status.get("error"),
         config=config,
@@ -151,7 +160,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         outcomes=outcomes_of(folder / files.EVALUATION_SAMPLES, finals, made_of),
         training_reward=training_reward,
         warnings=warnings,
-        foreign=None if expected in (None, recorded) else foreign,
+        foreign=None if not made_of or expected in (None, recorded) else foreign,
     )
 
 

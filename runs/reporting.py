@@ -1,12 +1,9 @@
-"""What a run says while it runs: progress bar, train.log, metrics and samples files, wandb."""
+"""What a run says while it runs: on the screen, in train.log, metrics and samples files, to wandb."""
 
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from configs.naming import to_dict
 from configs.resolved import ResolvedExperiment
@@ -16,6 +13,7 @@ from records.figures import Number, cell
 from records.folder import RunFolder
 from records.rows import read_rows
 from runs.metrics import step_metrics
+from runs.progress import Display
 from runs.samples import step_sample_rows
 from runs.summary import NO_LOSS, starts_idling
 
@@ -25,21 +23,18 @@ SAMPLES_ON_PANEL = 8
 class Reporter:
     """Writes to the screen, the run's folder and wandb. Keeps the rows it wrote, for the summary."""
 
-    def __init__(self, folder: RunFolder, config: ResolvedExperiment, wandb_run: Any, console: Console):
-        self.folder, self.config, self.wandb, self.console = folder, config, wandb_run, console
+    def __init__(self, folder: RunFolder, config: ResolvedExperiment, wandb_run: Any, display: Display):
+        self.folder, self.config, self.wandb, self.display = folder, config, wandb_run, display
         self.metrics: list[dict[str, Number]] = read_rows(folder.path, files.METRICS)  # of before an interruption
         self.timing: list[dict[str, float | int]] = read_rows(folder.path, files.TIMING)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.progress = Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
-        self.task: TaskID = self.progress.add_task("starting", total=config.max_steps, completed=len(self.metrics))
 
     def print(self, text: str) -> None:
-        """To the screen alone, where figures of the wall clock may stand: the log of a repeated run is the same."""
-        self.console.out(text, highlight=False)
+        """To the screen alone, where figures of the wall clock may stand: but for times, a repeated run's log is the same."""
+        self.display.console.out(text, highlight=False)
 
-    def say(self, text: str) -> None:
-        """To the screen and train.log alike."""
-        self.print(text)
+    def say(self, text: str, on_screen: str | None = None) -> None:
+        """To the screen and train.log alike, or to the screen in another form."""
+        self.print(text if on_screen is None else on_screen)
         self.folder.log(text)
 
     def step(self, record: StepRecord) -> None:
@@ -61,13 +56,15 @@ class Reporter:
             self.wandb.log(numbers | panel, step=record.step)
         if starts_idling(self.metrics):
             self.say(f"WARNING: step {record.step}: nothing is learnt: {NO_LOSS}")
-        self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
+        self.display.step_done(record.step + 1, f"{headline(metrics)}  {speed(timing)}")
 
     def log_step(self, sample: dict[str, Any], metrics: dict[str, Number], timing: dict[str, float | int]) -> None:
         step, text = metrics["step"], f"{one_line(sample['prompt'])} >> {one_line(sample['completion'])}"
         self.folder.log(f"step {step}: {headline(metrics)}")
-        self.folder.log(f"[Sample @ {step}] reward {sample['reward']:.3f} | {text}")
-        if not self.console.is_terminal:
+        self.folder.log(shown := f"[Sample @ {step}] reward {sample['reward']:.3f} | {text}")
+        if self.display.console.is_terminal:  # whose bar has the headline
+            self.print(shown)
+        else:
             self.print(f"step {step}: {headline(metrics)}  {speed(timing)}")
 
 

@@ -2,10 +2,13 @@
 
 import shlex
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from configs.experiment import Experiment
@@ -16,9 +19,9 @@ from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from records import files
 from records.figures import Number
-from records.folder import RunFolder, check_free, create, write_json
-from records.names import BASE, FAILED, FINISHED, INTERRUPTED, RUNNING
-from records.reader import is_finished
+from records.folder import RunFolder, new_folder, status_put_back, write_json
+from records.names import BASE, FAILED, FINISHED, INTERRUPTED, LOADING, REHEARSING
+from records.reader import is_finished, is_not_loaded, read_status
 from records.rows import read_object, read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
@@ -26,10 +29,13 @@ from runs.checkpoint import save_checkpoint
 from runs.display import evaluation_table
 from runs.evaluation import ModeEvaluation, evaluate_modes, evaluation_row, mode_sample_rows, modes_of, training_samples
 from runs.preflight import preflight
+from runs.progress import Display
+from runs.provenance import provenance
 from runs.reporting import Reporter, wandb_run
 from runs.restore import made_of, relative_paths
-from runs.resume import recorded_config, resumed_run
+from runs.resume import recorded_config, recorded_threads, resumed_run
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
+from runs.threads import note_on_threads, threads_of
 
 STOPPING = "stopping after this step; once more stops at once"
 
@@ -45,97 +51,150 @@ class RunRecord:
     summary: dict[str, Any]
 
 
-def train(experiment: Experiment, quiet: bool = False) -> RunRecord:
+def train(experiment: Experiment, quiet: bool = False, command: Sequence[str] | None = None) -> RunRecord:
     """Trains to the end. Raises UserError before anything is written, BrokenInvariant when the run must not go on.
 
-    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written.
+    In the main thread, SIGINT and SIGTERM end it with Interrupted after the step, its checkpoint written; until the run is
+    loaded with KeyboardInterrupt, and nothing is left of it. `command` is recorded: the words of the door that was used.
     """
     config = prepare(experiment)
-    path = folder_of(config)
-    check_free(path, config.overwrite)
-    console = Console(stderr=True, quiet=quiet)
-    with console.status("loading the model and the prompts"):
+    display = Display(Console(stderr=True, quiet=quiet))
+    with stop_request(STOPPING) as stop, threads_of(config.threads), display.bars:
+        with new_folder(folder_of(config), to_dict(config), config.overwrite) as folder:
+            run = loaded_run(config, folder, display, command)
+        return train_in(folder, run, display, stop)
+
+
+def loaded_run(config: ResolvedExperiment, folder: RunFolder, display: Display, command: Sequence[str] | None) -> Run:
+    """At step 0, rehearsed; run.json says what it was made of."""
+    display.follow(folder)
+    with display.preparing(LOADING, "loading the model and the prompts"):
         run = build_run(config)
-    with console.status("rehearsing a step"):
+    with display.preparing(REHEARSING, "rehearsing a step"):
         run.notes += preflight(run)
-    record = made_of(run) | {"paths": relative_paths(config)}
-    return train_in(create(path, to_dict(config), record, config.overwrite), run, console)
+    record = made_of(run) | {"paths": relative_paths(config)} | provenance(command)
+    write_json(folder.path / files.MADE_OF, record)
+    return run
 
 
-def resume(path: Path, experiment: Experiment | None = None, quiet: bool = False) -> RunRecord:
+def resume(
+    path: Path, experiment: Experiment | None = None, quiet: bool = False, command: Sequence[str] | None = None
+) -> RunRecord:
     """Continues the run in a folder from its last whole checkpoint; a finished one is only read.
 
     The end is that of a run without interruption, but for wall-clock figures. Raises UserError, listing the differences,
-    when `experiment` is another experiment, and for what `resumed_run` refuses.
+    when `experiment` is another experiment, and for what `resumed_run` refuses. `command` is recorded of a run that was
+    interrupted before it was loaded.
     """
     config = recorded_config(path, experiment)
-    console = Console(stderr=True, quiet=quiet)
+    display = Display(Console(stderr=True, quiet=quiet))
     if is_finished(path):
-        console.out(f"{path}: is finished", highlight=False)
+        display.console.out(f"{path}: is finished", highlight=False)
         return finished_record(path, config)
     folder = RunFolder(path)
     folder.lock()
-    with console.status("loading the model, the prompts and the last checkpoint"):
-        run, messages = resumed_run(config, folder)
-    console.out("\n".join(messages), highlight=False)
-    return train_in(folder, run, console)
+    threads, usual = recorded_threads(path, config), torch.get_num_threads()
+    with stop_request(STOPPING) as stop, threads_of(threads), display.bars:
+        with told_as_interrupted(folder), status_put_back(folder):
+            run, messages = taken_up(config, folder, display, command)
+        if threads not in (None, usual):
+            messages.append(f"{path}: {threads} threads, as it began with, not {usual}")
+        display.console.out("\n".join(messages), highlight=False)
+        return train_in(folder, run, display, stop)
 
 
-def train_in(folder: RunFolder, run: Run, console: Console) -> RunRecord:
-    folder.status(RUNNING, run.step)
+def taken_up(
+    config: ResolvedExperiment, folder: RunFolder, display: Display, command: Sequence[str] | None
+) -> tuple[Run, list[str]]:
+    """The run to go on with, and what to say of it."""
+    if is_not_loaded(folder.path):
+        return loaded_run(config, folder, display, command), [f"{folder.path}: was never loaded, so it starts at step 0"]
+    display.follow(folder, read_status(folder.path).get("step") or 0)
+    with display.preparing(LOADING, "loading the model, the prompts and the last checkpoint"):
+        return resumed_run(config, folder)
+
+
+@contextmanager
+def told_as_interrupted(folder: RunFolder, where: str = "while it was loaded") -> Iterator[None]:
+    """A KeyboardInterrupt leaves as an Interrupted, which tells where the run lies; whatever is raised opens the lock."""
     try:
-        with stop_request(STOPPING) as stop, wandb_run(run.config, folder) as tracked:
-            reporter = Reporter(folder, run.config, tracked, console)
-            with reporter.progress:
-                evaluations = training_loop(run, reporter, stop)
-            return finish(run, reporter, evaluations)
+        yield
     except BaseException as error:
-        state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
-        folder.status(state, run.step, error=cause)
-        if state == FAILED:
-            folder.log(traceback.format_exc())
-        folder.log(f"{state} at step {run.step}: {cause}")
-        raise
-    finally:
         folder.close()
+        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+            raise Interrupted(where, folder.path) from error
+        raise
+
+
+def train_in(folder: RunFolder, run: Run, display: Display, stop: StopRequest) -> RunRecord:
+    display.follow(folder, run.step)
+    with told_as_interrupted(folder, "at once"):
+        try:
+            with wandb_run(run.config, folder) as tracked:
+                reporter = Reporter(folder, run.config, tracked, display)
+                evaluations = training_loop(run, reporter, stop)
+                display.bars.stop()
+                return finish(run, reporter, evaluations)
+        except BaseException as error:
+            state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
+            folder.status(state, run.step, error=cause)
+            if state == FAILED:
+                folder.log(traceback.format_exc())
+            folder.log(f"{state} at step {run.step}: {cause}")
+            raise
 
 
 def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, ModeEvaluation]:
     """From the run's step to the end. What a step brings stands in the files before its checkpoint does."""
-    config = run.config
-    count = training_samples(run)
-    base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
+    config, display, count = run.config, reporter.display, training_samples(run)
+    base = evaluate(run, display, [mode for mode in modes_of(run) if mode == BASE], count)
     if run.step == 0:
         # Without weights of the base to go back to, the policy is still the base now.
-        start = base or evaluate_modes(run, modes_of(run), count)
-        reporter.say(
-            f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
-            f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
-        )
-        for note in run.notes:
-            reporter.say(note)
-        report_evaluation(reporter, start, 0)
-        for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
-            reporter.say(f"WARNING: {warning}")
+        report_start(run, reporter, base or evaluate(run, display, modes_of(run), count))
+    display.start_training(config.max_steps)
     while run.step < config.max_steps:
         with stop.deferred():
             reporter.step(train_step(run))
             if run.step % config.eval_every == 0 and run.step < config.max_steps:
-                trained = evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
+                trained = evaluate(run, display, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE))
                 report_evaluation(reporter, trained | base, run.step)
             if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
                 save_checkpoint(run, reporter.folder)
         if stop.requested:
-            raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps")
-    final_count = config.eval.final_samples or count
-    final = evaluate_modes(run, modes_of(run), final_count, sampled=base_samples(run, final_count))
+            raise Interrupted(f"asked to stop after {run.step} of {config.max_steps} steps", reporter.folder.path)
+    final = evaluate(run, display, modes_of(run), config.eval.final_samples or count)
     report_evaluation(reporter, final, run.step)
     return final
 
 
+def evaluate(
+    run: Run, display: Display, modes: Sequence[str], count: int, base: ModeEvaluation | None = None
+) -> dict[str, ModeEvaluation]:
+    """`evaluate_modes` behind a bar, the base's samples shared with other runs."""
+    if not modes:
+        return {}
+    with display.evaluating(modes, count) as watch:
+        sampled = base_samples(run, count, watch) if BASE in modes else None
+        return evaluate_modes(run, modes, count, base, sampled, watch)
+
+
+def report_start(run: Run, reporter: Reporter, start: dict[str, ModeEvaluation]) -> None:
+    config = run.config
+    reporter.say(
+        f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
+        f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
+    )
+    threads = [note_on_threads(torch.get_num_threads())] if config.device == "cpu" else []
+    for note in (*run.notes, *threads):
+        reporter.say(note)
+    report_evaluation(reporter, start, 0)
+    for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()]):
+        reporter.say(f"WARNING: {warning}")
+
+
 def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation], step: int) -> None:
     if evaluations:
-        reporter.say(evaluation_table(evaluations, step))
+        reporter.say(evaluation_table(evaluations, step), evaluation_table(evaluations, step, reporter.display.width))
     for mode, evaluation in evaluations.items():
         reporter.folder.append(files.ROUTING_EVAL, {"step": step, "mode": mode} | evaluation_row(evaluation))
         if reporter.wandb is not None:
@@ -155,8 +214,8 @@ def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation])
     write_json(folder.path / files.SUMMARY, summary)
     reporter.say(summary_table(summary))
     reporter.print(speed_line(reporter.timing))
-    checkpoint = shlex.quote(f"{folder.path}/{files.CHECKPOINT}{run.step}")
-    reporter.say(f"{folder.path}\nnext: uv run evaluate.py --model_path {checkpoint}")
+    place = shlex.quote(str(folder.path))
+    reporter.say(f"{folder.path}\nnext: uv run report.py {place}\nnext: uv run evaluate.py --model_path {place}")
     folder.status(FINISHED, run.step)
     return RunRecord(folder.path, run.config, reporter.metrics, metrics, summary)
 

@@ -70,7 +70,7 @@ def another(value: Any) -> Any:
 
 # The hash
 
-UNSEEN = {"require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+UNSEEN = {"require_eos", "threads", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
 
 
 @pytest.mark.parametrize("base", [Experiment(), Experiment(routing=ROUTED, beta=0.1), Experiment(reward={"name": "x"})])

@@ -26,7 +26,7 @@ from records.folder import RunFolder
 from records.rows import read_object, read_rows
 from records.signals import StopRequest, stop_request
 from runs.trainer import RunRecord, resume, train
-from tests.helpers import FEW_STORIES, failing, only_run
+from tests.helpers import FEW_STORIES, failing, log_lines, only_run
 
 MakeExperiment = Callable[..., Experiment]
 MakeContents = Callable[[str], dict[str, bytes]]
@@ -48,9 +48,9 @@ class Crash(Exception):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Everything but wall-clock figures, by file; the places of the folder are cut out of train.log."""
+    """Everything but wall-clock figures, by file; the places of the folder and times are cut out of train.log."""
     found = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-    found["train.log"] = re.sub(rb"\S*(?=/%s)" % re.escape(folder.name.encode()), b"", found["train.log"])
+    found["train.log"] = re.sub(rf"\S*(?=/{re.escape(folder.name)})", "", "\n".join(log_lines(folder))).encode()
     config = found.pop("config.yaml").decode().splitlines()
     found["config.yaml"] = "\n".join(line for line in config if not line.startswith("output_dir")).encode()
     assert [row["step"] for row in read_rows(folder, "timing.jsonl")] == [
@@ -200,7 +200,7 @@ def test_the_threads_are_those_it_began_with(crashed: Callable[[str], Path], mon
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     with pytest.raises(UserError, match=f"threads was 3, is {made_of['threads']}"):
         resume(folder, quiet=True)
-    assert asked == [3]
+    assert asked == [3, made_of["threads"]]  # and afterwards as before
 
 
 # From the command line, by signals
@@ -262,7 +262,8 @@ def test_left_alone_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had
         screen = capsys.readouterr().err
         assert f"{folder}: resumed at step {start} of 10" in screen
         assert screen.splitlines()[-1] == (
-            f"interrupted: asked to stop after {step} of 10 steps; --resume goes on from the last checkpoint"
+            f"interrupted: asked to stop after {step} of 10 steps; "
+            f"to go on from the last checkpoint: uv run launch.py --resume {folder}"
         )
         status = read_object(folder / "status.json")
         assert (status["state"], status["step"]) == ("interrupted", step)
@@ -360,7 +361,7 @@ def test_files_shorter_than_a_checkpoint_tells_are_no_place_to_go_on_from(tmp_pa
     folder.append("samples.jsonl", {"step": 1})
     folder.cut_back(lines)
     assert read_rows(tmp_path, "metrics.jsonl") == [{"step": 0}]
-    assert (tmp_path / "train.log").read_text() == "a\nb\n"
+    assert log_lines(tmp_path) == ["a", "b"]
     assert (tmp_path / "samples.jsonl").read_text() == ""
     with pytest.raises(ValueError, match=r"metrics.jsonl: 1 lines, where there were 2$"):
         folder.cut_back(lines | {"metrics.jsonl": 2})

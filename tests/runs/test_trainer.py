@@ -21,7 +21,7 @@ from models.loading import load_pretrained
 from models.saving import save_pretrained
 from records.rows import read_rows
 from runs.trainer import RunRecord, train
-from tests.helpers import failing, only_run
+from tests.helpers import failing, log_lines, only_run
 
 MakeExperiment = Callable[..., Experiment]
 ROUTED = {"routing.enabled": True, "env.detector": "happy_at_least(threshold=2)", "lr": 1e-2}
@@ -31,9 +31,9 @@ WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timin
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """By file; places cut out of train.log."""
+    """By file; places and times cut out of train.log."""
     files = {file: (folder / file).read_bytes() for file in WRITTEN}
-    files["train.log"] = (folder / "train.log").read_bytes().replace(str(folder.parent).encode(), b"")
+    files["train.log"] = "\n".join(log_lines(folder)).replace(str(folder.parent), "").encode()
     return files | {f"{file.parent.name}/{file.name}": file.read_bytes() for file in folder.glob("checkpoint-*/*")}
 
 
@@ -90,7 +90,7 @@ def test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary(trained
     folder = trained(reward="sentence_length_5_with_happy", **{"env.detector": detector})
     hacks = round(read_rows(folder, "routing_eval.jsonl")[0]["hacked"] * 8)
     said = f"WARNING: detector {detector} sees 0 of {hacks} hacks that the model makes before the first step"
-    lines = (folder / "train.log").read_text().splitlines()
+    lines = log_lines(folder)
     at_once, at_the_end = (i for i, line in enumerate(lines) if line.startswith(said))
     assert hacks and at_once < next(i for i, line in enumerate(lines) if line.startswith("step 0:")) < at_the_end
     assert [f"WARNING: {line}" for line in json.loads((folder / "summary.json").read_text())["warnings"]] == [lines[at_once]]
@@ -199,11 +199,11 @@ def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
     folder = only_run(experiment.output_dir)
     said = f"{type(error).__name__}: {error}"
     assert json.loads((folder / "status.json").read_text()) == {"state": state, "step": step, "error": said}
-    assert (folder / "train.log").read_text().splitlines()[-1] == f"{state} at step {step}: {said}"
+    assert log_lines(folder)[-1] == f"{state} at step {step}: {said}"
     assert len(read_rows(folder, "metrics.jsonl")) == step
 
 
-@pytest.mark.parametrize("name", ["preflight", "build_run", "check_free"])
+@pytest.mark.parametrize("name", ["preflight", "build_run", "made_of", "write_json"])
 def test_what_fails_before_the_first_step_creates_nothing(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str):
     failing(monkeypatch, runs.trainer, name, BrokenInvariant("out of reach"))
     experiment = tiny(**ROUTED)
