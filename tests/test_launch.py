@@ -300,7 +300,11 @@ def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
 
     monkeypatch.setattr(runs.trainer, "preflight", fails)
     assert launch.main(tiny_words()) == 1
-    assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
+    printed = capsys.readouterr()
+    loaded, error = printed.err.splitlines()
+    assert printed.out == ""
+    assert loaded.startswith("loading the model and the prompts: ")
+    assert error == "error: preflight: a step does not fit into the memory of cpu"
     assert not (tmp_path / "output").exists()
 
 

@@ -248,6 +248,11 @@ def what_a_run_writes(make: MakeExperiment, _name: str, _: Path) -> None:
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [4] * 8
 
 
+def threads(make: MakeExperiment, name: str, _: Path) -> None:
+    folder = train(make(**{name: 3}, max_steps=1), quiet=True).folder
+    assert json.loads((folder / "run.json").read_text())["threads"] == 3
+
+
 def all_samples(make: MakeExperiment, name: str, _: Path) -> None:
     folder = train(make(**{name: True}, logging_steps=2), quiet=True).folder
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [1] * 8 + [2] * 8
