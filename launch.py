@@ -1,5 +1,6 @@
 """One run: `uv run launch.py --reward happy_count --routing.enabled`; `--resume` takes it up where it was interrupted."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from envs.prepare import check_names, refuse_idle_share
 from records import files
 from records.folder import yaml_text
 from records.reader import is_run
+from records.signals import Interrupted
 from runs.listing import LISTS, help_sections, listing
 
 DESCRIPTION = """Train a very small language model with GRPO and, if wanted, gradient routing.
@@ -94,13 +96,22 @@ def launch(words: Sequence[str]) -> int:
 
     try:
         if options.resume is None:
-            train(options.experiment, began=psutil.Process().create_time())
+            train(options.experiment, command=["launch.py", *words], began=psutil.Process().create_time())
         else:
             resume(run_to_resume(options.resume, options.experiment), options.experiment)
     except KeyboardInterrupt as stop:
-        print(f"interrupted{f': {stop}' if str(stop) else ''}; --resume goes on from the last checkpoint", file=sys.stderr)
+        print(f"interrupted{f': {stop}' if str(stop) else ''}; {how_to_go_on(stop)}", file=sys.stderr)
         return STOPPED
     return 0
+
+
+def how_to_go_on(stop: KeyboardInterrupt) -> str:
+    if not isinstance(stop, Interrupted):
+        return "nothing has been kept: it had not begun"
+    command = f"uv run launch.py --resume {shlex.quote(str(stop.folder))}"
+    if any(stop.folder.glob(f"{files.CHECKPOINT}*[0-9]")):
+        return f"to go on from the last checkpoint: {command}"
+    return f"there is no checkpoint yet, so this starts it again: {command}"
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -30,6 +30,7 @@ from envs.prepare import folder_of
 from grpo.run import Run, build_run, prepare
 from grpo.step import StepRecord, train_step
 from records.folder import create
+from runs.progress import Display
 from runs.reporting import Reporter
 from runs.restore import made_of
 from runs.tracking import tracking
@@ -147,7 +148,7 @@ def run_steps(options: StepOptions) -> dict[str, Any]:
         folder = create(folder_of(config), to_dict(config), made_of(run), config.overwrite)
         try:
             with tracking(config, folder) as tracker:
-                reporter = Reporter(folder, config, tracker, Console(stderr=True, quiet=True))
+                reporter = Reporter(folder, config, tracker, Display(Console(stderr=True, quiet=True)))
                 measured = measure(run, reporter, options.steps, options.warmup)
         finally:
             folder.close()

@@ -14,7 +14,9 @@ from configs.resolved import ADAPTER_DEFAULTS, ResolvedExperiment, as_settings
 from configs.spelling import first_record
 
 # Where a run is put and how it is shown do not make it another experiment.
-NOT_IDENTITY = {"name", "tags", "notes", "require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+NOT_IDENTITY = {
+    "name", "tags", "notes", "require_eos", "threads", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group",
+}  # fmt: skip
 IN_EVERY_NAME = {"reward", "routing.enabled", "lr", "beta", "batch_size", "seed", "device"}
 RANKS = {"adapter.kind", "adapter.rank", "adapter.retain_rank", "adapter.forget_rank"}
 LONGEST_NAME = 180  # file systems take 255 bytes; temporary names are longer than the folder's

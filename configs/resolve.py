@@ -70,6 +70,10 @@ def resolve(experiment: Experiment, cuda_available: bool, of_reward: OfReward) -
         "device": resolve_device(experiment.device, cuda_available),
         "env": replace(experiment.env, detector=experiment.env.detector or of_reward.detector),
     }
+    on_cpu = shared["device"] == "cpu"
+    require(
+        on_cpu or experiment.threads is None, "threads", experiment.threads, f"has no effect with --device {shared['device']}"
+    )
     treatment = resolve_treatment(experiment, of_reward)
     shared["advantages"] = experiment.advantages or DEFAULT_RULE.get(treatment.name, "group")
     return ResolvedExperiment(**shared, treatment=treatment, adapter=adapter)

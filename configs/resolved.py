@@ -57,6 +57,7 @@ class ResolvedExperiment:
     tags: tuple[str, ...]
     notes: str
     device: str  # cpu, cuda, cuda:1
+    threads: int | None  # None: as many as PyTorch has by itself
     output_dir: Path
     overwrite: bool
     logging_steps: int

@@ -26,6 +26,7 @@ LATER: dict[str, Any] = {
     "grpo.lr_schedule": "linear",
     "grpo.weight_decay": 0.0,
     "grpo.adam_beta2": 0.999,
+    "threads": None,
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

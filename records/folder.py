@@ -2,7 +2,7 @@
 
 config.yaml         resolved settings        metrics.jsonl       one row a step
 train.log           what the screen said     timing.jsonl        wall-clock figures of each step
-status.json         state and last step      samples.jsonl       logged completions, one a row
+status.json         state, phase, steps      samples.jsonl       logged completions, one a row
 run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
 checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
 .lock               held while it trains     evaluation_samples.jsonl  its completions, one a row and mode
@@ -15,7 +15,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from filelock import FileLock, Timeout
 from configs.errors import UserError, option_error
 from records import files
 from records.names import LOADING, RUNNING
+
+TIME = "%Y-%m-%d %H:%M:%S"  # before each line of train.log
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -67,6 +70,10 @@ class RunFolder:
     def close(self) -> None:
         self._lock.release()
 
+    def move(self, path: Path) -> None:
+        self.path.rename(path)
+        self.path = path
+
     def append(self, name: str, *rows: dict[str, Any]) -> None:
         assert name in files.ROWS, name
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
@@ -74,8 +81,10 @@ class RunFolder:
             file.write(lines)
 
     def log(self, text: str) -> None:
+        """Every line behind the time."""
+        now = time.strftime(TIME)
         with (self.path / files.LOG).open("a") as file:
-            file.write(text.rstrip("\n") + "\n")
+            file.writelines(f"{now} {line}\n" for line in text.rstrip("\n").split("\n"))
 
     def began(self, at: float) -> None:
         """The run's first phase, by the clock that `time.time` reads."""
@@ -87,7 +96,8 @@ class RunFolder:
         return self.seconds | {self._phase: spent}
 
     def status(self, state: str, step: int, **more: Any) -> None:
-        """`phase` of a run that goes on: what it does from now on. Counts the seconds of the one before."""
+        """`step` is how many have been done; `phase`, of a run that goes on, what it does from now on: counts the seconds of the
+        one before."""
         self.seconds, self._since = self.seconds_so_far(), time.time()
         self._phase = more.get("phase", self._phase)
         write_json(self.path / files.STATUS, {"state": state, "step": step} | more)
@@ -125,25 +135,73 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise option_error(f"--overwrite: {path} is not a run's folder (no config.yaml in it), so it stays")
 
 
-def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrite: bool) -> RunFolder:
-    """A new run's folder, locked; it appears with its first three files or not at all. Raises UserError."""
+@contextmanager
+def new_folder(path: Path, config: dict[str, Any], overwrite: bool) -> Iterator[RunFolder]:
+    """A run's folder while what goes into it is loaded: locked, with its settings and its status.
+
+    It appears whole or not at all, and is gone again, with the folders that were made for it, when what is done within raises.
+    One that takes an earlier run's place does so at the end; until then that run's stays, and this one has a temporary name.
+    Raises UserError.
+    """
     check_free(path, overwrite)
-    if path.exists():
-        replaced = RunFolder(path)
+    folder, replaced = RunFolder(path.with_name(path.name + ".tmp")), RunFolder(path) if path.exists() else None
+    missing = [parent for parent in path.parents if not parent.exists()]
+    if replaced:
         replaced.lock()
-        shutil.rmtree(path)
-        replaced.close()
-    temporary = path.with_name(path.name + ".tmp")
-    folder = RunFolder(temporary)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        folder.lock()
-        write_yaml(temporary / files.CONFIG, config)
-        write_json(temporary / files.MADE_OF, made_of)
-        folder.status(RUNNING, 0)
-        temporary.rename(path)
+        with cannot_be_written(path):
+            write_beginning(folder, config)
+            if not replaced:
+                folder.move(path)
+        yield folder
+        if replaced:
+            with cannot_be_written(path):
+                shutil.rmtree(path)
+                folder.move(path)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.close()
+        with suppress(OSError):  # others have come to lie there
+            for parent in missing:
+                parent.rmdir()
+        raise
+    finally:
+        if replaced:
+            replaced.close()
+
+
+def write_beginning(folder: RunFolder, config: dict[str, Any]) -> None:
+    shutil.rmtree(folder.path, ignore_errors=True)
+    folder.path.mkdir(parents=True)
+    folder.lock()
+    write_yaml(folder.path / files.CONFIG, config)
+    folder.status(RUNNING, 0, phase=LOADING)
+
+
+@contextmanager
+def cannot_be_written(path: Path) -> Iterator[None]:
+    """One line that names the output folder."""
+    try:
+        yield
     except OSError as error:
         raise option_error(f"--output_dir {path.parent}: cannot be written: {error.strerror}") from error
-    folder.path = path
+
+
+@contextmanager
+def status_put_back(folder: RunFolder) -> Iterator[None]:
+    """Where what is done within raises, status.json is as it was."""
+    file = folder.path / files.STATUS
+    before = file.read_bytes() if file.exists() else b""
+    try:
+        yield
+    except BaseException:
+        if before:
+            write_whole(file, lambda temporary: temporary.write_bytes(before))
+        raise
+
+
+def create(path: Path, config: dict[str, Any], made_of: dict[str, Any], overwrite: bool) -> RunFolder:
+    """A new run's folder with what the run was made of, as `new_folder`."""
+    with new_folder(path, config, overwrite) as folder:
+        write_json(folder.path / files.MADE_OF, made_of)
     return folder

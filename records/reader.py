@@ -15,7 +15,7 @@ from records import files
 from records.figures import task_reward
 from records.logged import OF_A_RUN, OF_A_SWEEP_S_RUN, few_logged
 from records.measures import HACKED, TASK
-from records.names import ENDED, FAILED, RUNNING, WAITING, kind_of
+from records.names import ENDED, FAILED, LOADING, REHEARSING, RUNNING, WAITING, kind_of
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
 PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
@@ -33,11 +33,11 @@ class RunFiles:
     configuration: str  # equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name
     state: str = WAITING
+    phase: str | None = None  # of one that is running: loading, rehearsing, training, evaluating
     step: int = 0  # training steps done
-    phase: str | None = None  # what a run that is running is at: one of PHASES
     error: str | None = None
     config: Row = field(default_factory=dict)
-    made_of: Row = field(default_factory=dict)  # run.json
+    made_of: Row = field(default_factory=dict)  # run.json; {} as long as it has not been loaded
     metrics: dict[str, list] = field(default_factory=dict)  # "step" and columns of numbers or None, one entry a step
     step_times: list[float] = field(default_factory=list)  # seconds
     tokens: int | None = None
@@ -94,6 +94,11 @@ def read_status(folder: Path) -> Row:
     return status | {"state": status.get("state") or "unknown"}
 
 
+def is_not_loaded(folder: Path) -> bool:
+    """Whether the run is being loaded for the first time, or was when its process came to its end: it has no run.json yet."""
+    return not (folder / files.MADE_OF).exists() and read_status(folder).get("phase") in (LOADING, REHEARSING)
+
+
 def read_made_of(folder: Path) -> Row:
     """run.json."""
     record = read_object(folder / files.MADE_OF)
@@ -139,7 +144,8 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
     identity = _identity(planned)
     if not is_run(folder):
         return RunFiles(**identity)
-    status, config, made_of = read_status(folder), read_object(folder / files.CONFIG), read_made_of(folder)
+    status, config = read_status(folder), read_object(folder / files.CONFIG)
+    made_of = {} if is_not_loaded(folder) else read_made_of(folder)
     identity["kind"] = identity["kind"] or kind_of(config)
     running = status["state"] == RUNNING
     finals = read_rows(folder, files.EVALUATION_SAMPLES, running)
@@ -164,7 +170,7 @@ def read_run(folder: Path, names: Callable[[Row], Collection[str]] | None = None
         outcomes=outcomes_of(folder / files.EVALUATION_SAMPLES, finals, made_of),
         training_reward=training_reward,
         warnings=warnings,
-        foreign=None if expected in (None, recorded) else foreign,
+        foreign=None if not made_of or expected in (None, recorded) else foreign,
     )
 
 

@@ -6,13 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 SAME = 0.5  # seconds within which two signals are one Ctrl-C, passed on by the terminal and by `uv run`
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop, and did between two steps, its checkpoint written."""
+    """The run was asked to stop; `folder` holds what there is of it, from which it can go on."""
+
+    def __init__(self, reason: str, folder: Path):
+        super().__init__(reason)
+        self.folder = folder
 
 
 class StopRequest:

@@ -30,6 +30,7 @@ from records.folder import write_whole
 from records.names import BASE
 from runs import evaluation
 from runs.evaluation import evaluation_samples, evaluation_uniforms, sample_mode, training_samples
+from runs.progress import Watch, unwatched
 from runs.restore import of_the_machine
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +46,7 @@ def code_digest(root: Path = ROOT) -> str:
 CODE = code_digest()  # as it is when this process starts, whatever becomes of the files meanwhile
 
 
-def base_samples(run: Run, count: int) -> dict[str, Rollout]:
+def base_samples(run: Run, count: int, watch: Watch = unwatched) -> dict[str, Rollout]:
     """The rollout of the base's first `count` evaluation samples, by its mode's name; {} where its weights are not at hand.
 
     Those of evaluations during training are one file, the further ones of the evaluation at the end another: the first step
@@ -56,11 +57,12 @@ def base_samples(run: Run, count: int) -> dict[str, Rollout]:
     prompts, generations = evaluation_samples(run, count)
     uniforms, first = evaluation_uniforms(run.config, prompts, generations), min(training_samples(run), count)
     parts = [slice(0, first), slice(first, count)]
-    rollouts = [kept_rollout(run, prompts[part], uniforms[part]) for part in parts if prompts[part]]
+    rollouts = [kept_rollout(run, prompts[part], uniforms[part], watch) for part in parts if prompts[part]]
     return {BASE: concatenate(rollouts, run.policy.config.eos_token_ids[0])}
 
 
-def kept_rollout(run: Run, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:
+def kept_rollout(run: Run, prompts: list[Prompt], uniforms: Float[Tensor, "n t"], watch: Watch = unwatched) -> Rollout:
+    watch(BASE, 0)  # which may wait for another run
     key = key_of(ingredients(run, prompts, uniforms))
     file = run.config.output_dir / files.BASE_SAMPLES / f"{key}.safetensors"
     if not file.exists():
@@ -68,6 +70,7 @@ def kept_rollout(run: Run, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]
         with FileLock(file.with_suffix(".lock")):
             if not file.exists():
                 write_rollout(file, key, sample_mode(run, BASE, prompts, uniforms))
+    watch(BASE, len(prompts))
     return read_rollout(file, key, run.device)
 
 

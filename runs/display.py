@@ -11,20 +11,20 @@ from configs.errors import UserError
 from records import files
 from records.figures import WINDOW, cell, cell_with_interval, window_means
 from records.rows import read_rows
-from records.text import plain_table, text_of
+from records.text import fitted, plain_table, text_of
 from runs.evaluation import ModeEvaluation
 from runs.reporting import one_line
 
 EVALUATED = ("reward", "hacked", "detected", "unique", "jaccard", "finished", "mean_length", "nll_base", "kl_to_base")
+FLAGS = ("degenerate", "template_collapse")
 HISTORY = ("reward", "kl", "routing/hacked", "routing/detected")
 
 
-def evaluation_table(evaluations: Mapping[str, ModeEvaluation], step: int) -> str:
-    """Aligned text; "–" stands for what could not be computed."""
-    table = plain_table("mode", numbers=EVALUATED)
-    for mode, evaluation in evaluations.items():
-        table.add_row(mode, *(cell(evaluation.metrics[name]) for name in EVALUATED))
-    return f"[Evaluation @ {step}]\n{text_of(table)}"
+def evaluation_table(evaluations: Mapping[str, ModeEvaluation], step: int, width: int | None = None) -> str:
+    """Aligned text, at most so wide if that can be; "–" stands for what could not be computed."""
+    names = (*EVALUATED, *FLAGS)
+    rows = {mode: [cell(evaluation.metrics[name]) for name in names] for mode, evaluation in evaluations.items()}
+    return f"[Evaluation @ {step}]\n{fitted('mode', names, rows, width)}"
 
 
 def rewards_table(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from records.names import BASE
 from routing.adapters import scaled
 from routing.modes import MODES
 from runs.diversity import diversity, template_collapse
+from runs.progress import Watch, unwatched
 from runs.samples import sample_rows
 
 ROWS_AT_ONCE = 512
@@ -62,7 +63,12 @@ def training_samples(run: Run) -> int:
 
 
 def evaluate_modes(
-    run: Run, modes: Sequence[str], count: int, base: ModeEvaluation | None = None, sampled: Mapping[str, Rollout] | None = None
+    run: Run,
+    modes: Sequence[str],
+    count: int,
+    base: ModeEvaluation | None = None,
+    sampled: Mapping[str, Rollout] | None = None,
+    watch: Watch = unwatched,
 ) -> dict[str, ModeEvaluation]:
     """Evaluates by mode name (`MODES`); modes that the run's kind of adapter lacks raise KeyError.
 
@@ -73,7 +79,7 @@ def evaluate_modes(
     uniforms = evaluation_uniforms(run.config, prompts, generations)
     evaluations: dict[str, ModeEvaluation] = {}
     for mode in modes:
-        rollout = sampled[mode] if sampled and mode in sampled else sample_mode(run, mode, prompts, uniforms)
+        rollout = sampled[mode] if sampled and mode in sampled else sample_mode(run, mode, prompts, uniforms, watch)
         evaluations[mode] = evaluate_rollout(run, mode, prompts, generations, rollout)
     base = evaluations.get(BASE, base)
     assert base is None or len(base.completions) == count, f"a base of {len(base.completions)} samples, not {count}"
@@ -129,11 +135,16 @@ def evaluation_uniforms(config: ResolvedExperiment, prompts: list[Prompt], gener
 
 
 @torch.no_grad()
-def sample_mode(run: Learner, mode: str, prompts: list[Prompt], uniforms: Float[Tensor, "n t"]) -> Rollout:
+def sample_mode(
+    run: Learner, mode: str, prompts: list[Prompt], uniforms: Float[Tensor, "n t"], watch: Watch = unwatched
+) -> Rollout:
     """One completion of each prompt."""
-    ids, settings = [prompt.token_ids for prompt in prompts], run.config.sampling
+    ids, settings, parts = [prompt.token_ids for prompt in prompts], run.config.sampling, list[Rollout]()
+    watch(mode, 0)
     with model_of_mode(run, mode) as model:
-        parts = [sample(model, ids[part], 1, uniforms[part], settings) for part in rows_at_once(len(ids))]
+        for part in rows_at_once(len(ids)):
+            parts.append(sample(model, ids[part], 1, uniforms[part], settings))
+            watch(mode, len(parts[-1]))
     return concatenate(parts, run.policy.config.eos_token_ids[0])
 
 

@@ -4,7 +4,6 @@ rich would draw its bars in a notebook with ipywidgets, and warn where those are
 """
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -23,12 +22,7 @@ def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:
     """Nothing but on a terminal and in a notebook."""
     if console.is_jupyter:
         return NotebookBar(*columns, console=console, auto_refresh=False, disable=console.quiet)
-    return Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal)
-
-
-def doing(console: Console, what: str) -> AbstractContextManager[Any]:
-    """Says so while it lasts, on a terminal."""
-    return nullcontext() if console.is_jupyter else console.status(what)
+    return Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal)
 
 
 class NotebookBar(Progress):

@@ -1,9 +1,6 @@
-"""What a run says while it runs: progress bar, train.log, metrics and samples files, wandb (runs/tracking.py)."""
+"""What a run says while it runs: on the screen, in train.log, metrics and samples files, to wandb (runs/tracking.py)."""
 
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from configs.resolved import ResolvedExperiment
 from grpo.step import StepRecord
@@ -12,7 +9,7 @@ from records.figures import Number, cell
 from records.folder import RunFolder
 from records.rows import read_rows
 from runs.metrics import step_metrics
-from runs.notebook import progress_bar
+from runs.progress import Display
 from runs.samples import step_sample_rows
 from runs.summary import NO_LOSS, starts_idling
 from runs.tracking import Tracker, is_logged
@@ -21,21 +18,18 @@ from runs.tracking import Tracker, is_logged
 class Reporter:
     """Writes to the screen, the run's folder and wandb. Keeps the rows it wrote, for the summary."""
 
-    def __init__(self, folder: RunFolder, config: ResolvedExperiment, tracker: Tracker | None, console: Console):
-        self.folder, self.config, self.tracker, self.console = folder, config, tracker, console
+    def __init__(self, folder: RunFolder, config: ResolvedExperiment, tracker: Tracker | None, display: Display):
+        self.folder, self.config, self.tracker, self.display = folder, config, tracker, display
         self.metrics: list[dict[str, Number]] = read_rows(folder.path, files.METRICS)  # of before an interruption
         self.timing: list[dict[str, float | int]] = read_rows(folder.path, files.TIMING)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.progress = progress_bar(console, *columns)
-        self.task: TaskID = self.progress.add_task("starting", total=config.max_steps, completed=len(self.metrics))
 
     def print(self, text: str) -> None:
-        """To the screen alone, where figures of the wall clock may stand: the log of a repeated run is the same."""
-        self.console.out(text, highlight=False)
+        """To the screen alone, where figures of the wall clock may stand: but for times, a repeated run's log is the same."""
+        self.display.console.out(text, highlight=False)
 
-    def say(self, text: str) -> None:
-        """To the screen and train.log alike."""
-        self.print(text)
+    def say(self, text: str, on_screen: str | None = None) -> None:
+        """To the screen and train.log alike, or to the screen in another form."""
+        self.print(text if on_screen is None else on_screen)
         self.folder.log(text)
 
     def step(self, record: StepRecord) -> None:
@@ -55,13 +49,16 @@ class Reporter:
             self.tracker.step(metrics, timing, samples)
         if starts_idling(self.metrics):
             self.say(f"WARNING: step {record.step}: nothing is learnt: {NO_LOSS}")
-        self.progress.update(self.task, advance=1, description=f"{headline(metrics)}  {speed(timing)}")
+        self.display.step_done(record.step + 1, f"{headline(metrics)}  {speed(timing)}")
 
     def log_step(self, sample: dict[str, Any], metrics: dict[str, Number], timing: dict[str, float | int]) -> None:
         step, text = metrics["step"], f"{one_line(sample['prompt'])} >> {one_line(sample['completion'])}"
         self.folder.log(f"step {step}: {headline(metrics)}")
-        self.folder.log(f"[Sample @ {step}] reward {sample['reward']:.3f} | {text}")
-        if not self.console.is_terminal:
+        self.folder.log(shown := f"[Sample @ {step}] reward {sample['reward']:.3f} | {text}")
+        if self.display.console.is_terminal:  # whose bar has the headline
+            if not self.display.console.is_jupyter:  # where the bar is all
+                self.print(shown)
+        else:
             self.print(f"step {step}: {headline(metrics)}  {speed(timing)}")
 
 

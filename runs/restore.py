@@ -31,6 +31,7 @@ from runs.checkpoint import CheckpointError, load_checkpoint, read_json
 
 OF_THE_MACHINE = {"torch", "device", "threads"}  # what run.json tells and may be another today
 ANOTHER_DATASET = "--dataset NAME evaluates on the prompts of another, or of this one as it is now"
+BESIDE = {"paths", "git", "command"}  # what run.json tells and no number depends on
 OF_TRAINING = {"train_prompts", "train_prompts_fingerprint"}  # and what an evaluation does not depend on
 
 
@@ -150,7 +151,7 @@ def config_file(run_folder: Path) -> Path:
 def check_made_of(run: Run, run_folder: Path, but: Collection[str]) -> None:
     """Raises UserError when run.json tells of other settings, base weights or prompts than `run` has."""
     now = made_of(run)
-    recorded = read_json(run_folder / files.MADE_OF, set(now), may_have={"paths"})
+    recorded = read_json(run_folder / files.MADE_OF, set(now), may_have=BESIDE)
     for name in now:
         if name not in but and recorded[name] != now[name]:
             hint = f"; {ANOTHER_DATASET}" if name.startswith("eval_prompts") else ""

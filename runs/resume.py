@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from configs.errors import UserError, option_error
 from configs.experiment import Experiment
 from configs.naming import NOT_IDENTITY, spelt_out
@@ -18,7 +16,7 @@ from grpo.run import Run, build_run, prepare
 from records import files
 from records.checkpoints import checkpoints_of, step_of
 from records.folder import RunFolder
-from records.reader import is_run, read_made_of
+from records.reader import is_not_loaded, is_run, read_made_of
 from runs.checkpoint import CheckpointError, load_checkpoint, read_trainer
 from runs.continuation import begin_from_source
 from runs.preflight import preflight
@@ -70,6 +68,18 @@ def run_to_resume(folder: str, experiment: Experiment) -> Path:
     raise option_error(f"--resume: there is no run {path}{hint}")
 
 
+def recorded_threads(folder: Path, config: ResolvedExperiment) -> int | None:
+    """Those that a run on the CPU began with, since another number rounds differently; None where they do not matter or there
+    is nothing to go on from. Raises UserError where others are wanted.
+    """
+    if config.device != "cpu" or is_not_loaded(folder):
+        return config.threads
+    recorded = read_made_of(folder)["threads"]
+    if config.threads not in (None, recorded):
+        raise option_error(f"--threads {config.threads}: the run was begun with {recorded}; another number rounds differently")
+    return recorded
+
+
 def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, list[str]]:
     """The run at its last whole checkpoint, or at its start without one, its files cut back to there; and what to say of it.
 
@@ -80,9 +90,6 @@ def resumed_run(config: ResolvedExperiment, folder: RunFolder) -> tuple[Run, lis
     if config.eval.seed == OWN_SEED and weighed_otherwise:
         raise option_error(f"--resume {folder.path}: an earlier version began it, which weighed the samples that are not dropped "
                         "up in the loss; it cannot be continued")  # fmt: skip
-    recorded = read_made_of(folder.path)
-    if config.device == "cpu":  # another number of threads rounds differently
-        torch.set_num_threads(recorded["threads"])
     run = build_run(config)
     check_made_of(run, folder.path, but=())
     preflight(run)

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The tables at the end of a run, but for that of its evaluation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,10 +85,7 @@ def summary_table(summary: dict[str, Any]) -> str:
     training = plain_table("training", numbers=[f"{end} {summary['window']} steps" for end in ("first", "last")])
     for name, ends in summary["training"].items():
         training.add_row(name, cell(ends["first"]), cell(ends["last"]))
-    evaluated = plain_table("evaluation", numbers=EVALUATED)
-    for mode, values in summary["modes"].items():
-        evaluated.add_row(mode, *(cell(values[name]) for name in EVALUATED))
-    tables = [text_of(table) for table in (training, evaluated) if table.row_count]
+    tables = [text_of(training)] if training.row_count else []
     measures = [measures_table(summary["measures"])] if "measures" in summary else []
     return "\n".join([*tables, *measures, *(f"WARNING: {warning}" for warning in summary["warnings"])])
 

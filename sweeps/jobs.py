@@ -13,7 +13,7 @@ from typing import Any
 from configs.errors import UserError
 from records import files
 from records.names import BROKEN
-from records.reader import is_finished, read_status
+from records.reader import is_finished, is_not_loaded, is_run, read_status
 from records.rows import read_object
 from records.signals import stop_request
 from sweeps.backends.backend import Backend
@@ -47,6 +47,8 @@ def state_before(plan: Plan, run: PlannedRun) -> str:
     if not folder.exists():
         return "waiting"
     recorded = read_object(folder / files.MADE_OF).get("config_hash")
+    if is_run(folder) and is_not_loaded(folder):  # launch.py compares its settings
+        return "waiting"
     if recorded != run.config_hash:
         raise UserError(
             f"{folder}: holds a run with other settings (hash {recorded}, not {run.config_hash}); nothing was started"

@@ -1,6 +1,7 @@
 """Small models and tokenizers for the tests. Every weight is random, norms and biases too, so that none is without effect."""
 
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from models.llama_config import LlamaConfig
 
 UNK, EOS = "[UNK]", "[EOS]"
 VOCAB = 32
+LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -41,6 +43,13 @@ def failing(monkeypatch: Any, module: Any, name: str, error: BaseException, at: 
         return works(*arguments, **named)
 
     monkeypatch.setattr(module, name, function)
+
+
+def log_lines(folder: Path) -> list[str]:
+    """Of train.log, without the times that every line has before it."""
+    lines = (folder / "train.log").read_text().splitlines()
+    assert all(LOG_TIME.match(line) for line in lines)
+    return [LOG_TIME.sub("", line) for line in lines]
 
 
 def only_run(output_dir: Path) -> Path:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import evaluate
 from runs.trainer import RunRecord
-from tests.helpers import only_run
+from tests.helpers import log_lines, only_run
 from tests.test_evaluate import record, refusal, run_door
 
 SETTINGS = {"model": "model", "dataset": "stories", "max_steps": 1, "env.num_prompts": 10, "env.num_eval_prompts": 6,
@@ -72,8 +72,9 @@ def evaluated(checkpoint: Path, *words: Any) -> dict[str, Any]:
 def test_the_next_command_is_one_for_the_shell(elsewhere: Path):
     """The folder's name has a space in it."""
     run = elsewhere.parent
-    words = shlex.split((run / "train.log").read_text().splitlines()[-1])
-    assert words == ["next:", "uv", "run", "evaluate.py", "--model_path", f"my output/{run.name}/checkpoint-1"]
+    report, evaluate = map(shlex.split, log_lines(run)[-2:])
+    assert report == ["next:", "uv", "run", "report.py", f"my output/{run.name}"]
+    assert evaluate == ["next:", "uv", "run", "evaluate.py", "--model_path", f"my output/{run.name}"]
 
 
 def test_relative_paths_lead_where_they_led_in_training(elsewhere: Path, capsys):

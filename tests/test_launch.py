@@ -25,7 +25,7 @@ from grpo.run import Run
 from records.rows import read_rows
 from runs.listing import listing
 from runs.preflight import PreflightFailure
-from tests.helpers import FEW_STORIES, only_run
+from tests.helpers import FEW_STORIES, log_lines, only_run
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
@@ -58,7 +58,7 @@ def test_a_run_from_the_command_line_to_its_summary(
     assert json.loads((folder / "status.json").read_text()) == {"state": "finished", "step": 3}
     assert set(json.loads((folder / "evaluation.json").read_text())["modes"]) == modes
 
-    log = (folder / "train.log").read_text().splitlines()
+    log = log_lines(folder)
     samples = [line for line in log if line.startswith("[Sample @ ")]  # what grep "\[Sample @" finds
     assert [line.split("]")[0] for line in samples] == ["[Sample @ 0", "[Sample @ 2"]
     ledger = [row for row in read_rows(folder, "samples.jsonl") if row["step"] == 2]
@@ -71,7 +71,11 @@ def test_a_run_from_the_command_line_to_its_summary(
         assert line in log
         assert line in screen
     assert f"device cpu, adapter {'dual_lora' if 'both' in modes else kind.replace('full', 'none')}, lr " in log[0]
-    assert screen[-2:] == log[-2:] == [str(folder), f"next: uv run evaluate.py --model_path {folder}/checkpoint-3"]
+    assert (
+        screen[-3:]
+        == log[-3:]
+        == [str(folder), f"next: uv run report.py {folder}", f"next: uv run evaluate.py --model_path {folder}"]
+    )
     assert any(line.startswith("step 2: reward ") and line.endswith(" tok/s") for line in screen)
 
 
@@ -310,7 +314,11 @@ def test_a_run_that_can_not_work_is_one_line_and_creates_nothing(
 
     monkeypatch.setattr(runs.trainer, "preflight", fails)
     assert launch.main(tiny_words()) == 1
-    assert capsys.readouterr() == ("", "error: preflight: a step does not fit into the memory of cpu\n")
+    printed = capsys.readouterr()
+    loaded, error = printed.err.splitlines()
+    assert printed.out == ""
+    assert loaded.startswith("loading the model and the prompts: ")
+    assert error == "error: preflight: a step does not fit into the memory of cpu"
     assert not (tmp_path / "output").exists()
 
 
@@ -326,8 +334,8 @@ def test_a_reward_that_raises_stops_the_run_in_one_line_and_leaves_its_traceback
     assert launch.main(tiny_words("--reward=happy_exp", "--max_steps=2")) == 1
     *_, said = capsys.readouterr().err.splitlines()
     assert re.fullmatch("error: step 0: reward happy_exp raised KeyError: 'tone' at index 0; prompt '.+'", said)
-    log = (only_run(tmp_path / "output") / "train.log").read_text()
-    assert 'raise KeyError("tone")' in log and log.splitlines()[-1] == f"failed at step 0: ContractViolation: {said[7:]}"
+    log = log_lines(only_run(tmp_path / "output"))
+    assert '    raise KeyError("tone")' in log and log[-1] == f"failed at step 0: ContractViolation: {said[7:]}"
 
 
 def test_a_list_is_printed_and_nothing_else_is_asked_for(

@@ -70,7 +70,9 @@ def another(value: Any) -> Any:
 
 # The hash
 
-UNSEEN = {"name", "tags", "notes", "require_eos", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}
+UNSEEN = {
+    "name", "tags", "notes", "require_eos", "threads", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("base", [Experiment(), Experiment(routing=ROUTED, beta=0.1), Experiment(reward={"name": "x"})])

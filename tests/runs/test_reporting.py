@@ -18,8 +18,10 @@ from grpo.update import Iteration, Pass, Update
 from records.folder import RunFolder, create
 from records.rows import read_rows
 from routing.router import route
+from runs.progress import Display
 from runs.reporting import Reporter, headline, speed, timing_row
 from runs.samples import step_sample_rows
+from tests.helpers import log_lines
 
 PASS = Pass(
     loss=0.25,
@@ -69,7 +71,7 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
 
 def reporter(folder: Path, screen: io.StringIO, **settings: Any) -> Reporter:
     config = prepare(Experiment(num_generations=2, batch_size=2, **settings))
-    return Reporter(RunFolder(folder), config, None, Console(file=screen, width=40))
+    return Reporter(RunFolder(folder), config, None, Display(Console(file=screen, width=40)))
 
 
 def test_the_ledger_has_one_row_a_completion():
@@ -133,7 +135,8 @@ def test_no_wall_clock_figure_stands_in_metrics_samples_or_log(tmp_path: Path):
     for name, seconds in (("one", {"sampling": 1.5, "update": 1.0}), ("two", {"sampling": 9.0, "update": 9.0})):
         folder = create(tmp_path / name, {}, {}, overwrite=False).path
         reporter(folder, io.StringIO()).step(replace(record(), seconds=seconds))
-        written.append([(folder / file).read_bytes() for file in ("metrics.jsonl", "samples.jsonl", "train.log", "timing.jsonl")])
+        written.append([(folder / file).read_bytes() for file in ("metrics.jsonl", "samples.jsonl", "timing.jsonl")])
+        written[-1].insert(0, log_lines(folder))
     assert written[0][:3] == written[1][:3]
     assert written[0][3] != written[1][3]
 
@@ -141,7 +144,7 @@ def test_no_wall_clock_figure_stands_in_metrics_samples_or_log(tmp_path: Path):
 def test_a_sample_is_one_line_that_grep_finds(tmp_path: Path):
     screen = io.StringIO()
     reporter(tmp_path, screen).step(record(step=30))
-    lines = (tmp_path / "train.log").read_text().splitlines()
+    lines = log_lines(tmp_path)
     assert lines == [
         "step 30: reward 0.625  kl 0.1250  hacked –",
         '[Sample @ 30] reward 1.000 | said "no" & >> a happy cat',
@@ -154,4 +157,4 @@ def test_what_is_said_is_on_the_screen_and_in_the_log_unchanged(tmp_path: Path):
     text = "[red]no markup[/red] " + "and no line broken at the screen's width " * 3
     reporter(tmp_path, screen).say(text)
     assert screen.getvalue() == text + "\n"
-    assert (tmp_path / "train.log").read_text() == text + "\n"
+    assert log_lines(tmp_path) == [text]

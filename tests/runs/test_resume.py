@@ -18,15 +18,17 @@ import pytest
 import torch
 
 import launch
+import records.folder
 import runs.trainer
 from configs.errors import UserError
 from configs.experiment import Experiment
 from grpo.run import Run
 from records.folder import RunFolder
+from records.reader import read_run
 from records.rows import read_object, read_rows
-from records.signals import StopRequest, stop_request
+from records.signals import Interrupted, StopRequest, stop_request
 from runs.trainer import RunRecord, resume, train
-from tests.helpers import FEW_STORIES, failing, only_run
+from tests.helpers import FEW_STORIES, failing, log_lines, only_run
 
 MakeExperiment = Callable[..., Experiment]
 MakeContents = Callable[[str], dict[str, bytes]]
@@ -48,9 +50,10 @@ class Crash(Exception):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Everything but wall-clock figures, by file; the places of the folder are cut out of train.log."""
+    """Everything but wall-clock figures, by file; the places of the folder and times are cut out of train.log."""
     found = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-    found["train.log"] = re.sub(rb"\S*(?=/%s)" % re.escape(folder.name.encode()), b"", found["train.log"])
+    found["train.log"] = re.sub(rf"\S*(?=/{re.escape(folder.name)})", "", "\n".join(log_lines(folder))).encode()
+    found["run.json"] = json.dumps(json.loads(found["run.json"]) | {"command": None}).encode()  # how it was started
     config = found.pop("config.yaml").decode().splitlines()
     found["config.yaml"] = "\n".join(line for line in config if not line.startswith("output_dir")).encode()
     assert [row["step"] for row in read_rows(folder, "timing.jsonl")] == [
@@ -104,6 +107,42 @@ def crashed(crashed_once: Callable[[str], Path], few_stories: None, tmp_path: Pa
 
 
 # The same end
+
+
+@pytest.mark.parametrize("phase", ["loading", "rehearsing"])
+def test_killed_while_it_is_loaded_it_is_read_and_starts_anew(
+    tiny: MakeExperiment, undisturbed: MakeContents, tmp_path: Path, phase: str
+):
+    """Whoever kills it leaves nobody to take its folder away."""
+    experiment = tiny(output_dir=tmp_path / "cut", **LONG, **KINDS["routed"])
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(records.folder.shutil, "rmtree", lambda *_, **__: None)
+        failing(killed, runs.trainer, {"loading": "build_run", "rehearsing": "preflight"}[phase], Crash())
+        with pytest.raises(Crash):
+            train(experiment, quiet=True)
+    folder = only_run(tmp_path / "cut")
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "status.json", ".lock"}
+    assert read_object(folder / "status.json") == {"state": "running", "step": 0, "phase": phase}
+    read = read_run(folder, names=lambda _: ["reward"])
+    assert (read.state, read.phase, read.step, read.kind, read.made_of) == ("running", phase, 0, "routed", {})
+    with pytest.raises(UserError, match="exists there"):
+        train(experiment, quiet=True)
+    with pytest.raises(UserError, match="seed 42, not 7"):
+        resume(folder, replace(experiment, seed=7), quiet=True)
+    crash_in("build_run", 0, lambda: resume(folder, quiet=True))
+    assert read_object(folder / "status.json")["phase"] == phase
+    assert_same_end(folder, undisturbed("routed"), resume(folder, experiment, quiet=True))
+
+
+def test_interrupted_while_it_is_loaded_again_it_is_as_it_was(crashed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    folder = crashed("routed")
+    before = contents(folder)
+    failing(monkeypatch, runs.trainer, "resumed_run", KeyboardInterrupt())
+    with pytest.raises(Interrupted, match="while it was loaded") as stop:
+        resume(folder, quiet=True)
+    assert stop.value.folder == folder
+    assert contents(folder) == before
+    RunFolder(folder).lock()  # nobody holds it
 
 
 def resume_torn(folder: Path) -> RunRecord:
@@ -200,7 +239,7 @@ def test_the_threads_are_those_it_began_with(crashed: Callable[[str], Path], mon
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     with pytest.raises(UserError, match=f"threads was 3, is {made_of['threads']}"):
         resume(folder, quiet=True)
-    assert asked == [3]
+    assert asked == [3, made_of["threads"]]  # and afterwards as before
 
 
 # From the command line, by signals
@@ -262,7 +301,8 @@ def test_left_alone_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had
         screen = capsys.readouterr().err
         assert f"{folder}: resumed at step {start} of 10" in screen
         assert screen.splitlines()[-1] == (
-            f"interrupted: asked to stop after {step} of 10 steps; --resume goes on from the last checkpoint"
+            f"interrupted: asked to stop after {step} of 10 steps; "
+            f"to go on from the last checkpoint: uv run launch.py --resume {folder}"
         )
         status = read_object(folder / "status.json")
         assert (status["state"], status["step"]) == ("interrupted", step)
@@ -351,6 +391,15 @@ def test_from_the_command_line_mistakes_are_one_line(
     assert not (tmp_path / "output").exists()
 
 
+def test_threads_go_on_as_recorded_and_others_are_refused(crashed: Callable[[str], Path], tiny: MakeExperiment, tmp_path: Path):
+    folder = crashed("routed")
+    asked = tiny(output_dir=tmp_path / "cut", **LONG, **KINDS["routed"])
+    with pytest.raises(UserError, match="--threads 2: the run was begun with 1; another number rounds differently"):
+        resume(folder, replace(asked, threads=2), quiet=True)
+    assert read_object(folder / "status.json")["state"] == "failed"
+    assert resume(folder, replace(asked, threads=1), quiet=True).folder == folder
+
+
 def test_files_shorter_than_a_checkpoint_tells_are_no_place_to_go_on_from(tmp_path: Path):
     folder = RunFolder(tmp_path)
     folder.append("metrics.jsonl", {"step": 0})
@@ -362,7 +411,7 @@ def test_files_shorter_than_a_checkpoint_tells_are_no_place_to_go_on_from(tmp_pa
     folder.append("samples.jsonl", {"step": 1})
     folder.cut_back(lines)
     assert read_rows(tmp_path, "metrics.jsonl") == [{"step": 0}]
-    assert (tmp_path / "train.log").read_text() == "a\nb\n"
+    assert log_lines(tmp_path) == ["a", "b"]
     assert (tmp_path / "samples.jsonl").read_text() == ""
     with pytest.raises(ValueError, match=r"metrics.jsonl: 1 lines, where there were 2$"):
         folder.cut_back(lines | {"metrics.jsonl": 2})

@@ -78,8 +78,7 @@ def test_warnings_stand_below_the_table():
 
 
 def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
-    modes = {"retain_only": MODE, "base": MODE | {"hacked": 0.0, "degenerate": False}}
-    table = summary_table(summarize(prepare(Experiment(max_steps=2)), metrics([0.25, 0.75], [None, 0.0]), modes))
+    table = summary_table(summarize(prepare(Experiment(max_steps=2)), metrics([0.25, 0.75], [None, 0.0]), {"base": MODE}))
     lines = table.splitlines()
     assert [line.split() for line in lines] == [
         ["training", "first", "2", "steps", "last", "2", "steps"],
@@ -89,16 +88,8 @@ def test_the_table_is_aligned_and_shows_a_dash_for_what_could_not_be_computed():
         ["routing/hacked", "–", "–"],
         ["routing/detected", "0.500", "0.500"],
         ["completions/clipped_ratio", "0.500", "0.500"],
-        ["evaluation", "reward", "hacked", "unique", "jaccard", "finished", "nll_base", "degenerate", "template_collapse"],
-        ["retain_only", "0.750", "–", "0.500", "0.250", "1.000", "2.500", "yes", "–"],
-        ["base", "0.750", "0.000", "0.500", "0.250", "1.000", "2.500", "no", "–"],
-    ]
-    assert len({len(line) for line in lines[:7]}) == len({len(line) for line in lines[7:10]}) == 1
-
-
-def test_a_table_without_an_evaluation():
-    table = summary_table(summarize(prepare(Experiment(max_steps=1)), metrics([0.25], [0.0]), {}))
-    assert "evaluation" not in table
+    ]  # the evaluation has had its table
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_the_measures_stand_below_it_with_what_they_are_over():

@@ -1,14 +1,19 @@
 """Whole runs from Python: their folders, the same bytes from the same seed, and what a run that fails leaves behind."""
 
 import json
+import os
+import re
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
+import runs.progress
 import runs.trainer
 from configs.errors import UserError
 from configs.experiment import Experiment
@@ -17,9 +22,11 @@ from grpo.checks import BrokenInvariant
 from grpo.run import prepare
 from models.loading import load_pretrained
 from models.saving import save_pretrained
+from records.folder import RunFolder
 from records.rows import read_rows
+from runs.provenance import ROOT, git_state
 from runs.trainer import RunRecord, train
-from tests.helpers import failing, only_run
+from tests.helpers import failing, log_lines, only_run
 
 MakeExperiment = Callable[..., Experiment]
 ROUTED = {"routing.enabled": True, "env.detector": "happy_at_least(threshold=2)", "lr": 1e-2}
@@ -29,9 +36,9 @@ WHOLE = WRITTEN | {"config.yaml", "run.json", "status.json", "train.log", "timin
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """By file; places cut out of train.log."""
+    """By file; places and times cut out of train.log."""
     files = {file: (folder / file).read_bytes() for file in WRITTEN}
-    files["train.log"] = (folder / "train.log").read_bytes().replace(str(folder.parent).encode(), b"")
+    files["train.log"] = "\n".join(log_lines(folder)).replace(str(folder.parent), "").encode()
     return files | {f"{file.parent.name}/{file.name}": file.read_bytes() for file in folder.glob("checkpoint-*/*")}
 
 
@@ -91,7 +98,7 @@ def test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary(trained
     folder = trained(reward="sentence_length_5_with_happy", **{"env.detector": detector})
     hacks = round(read_rows(folder, "routing_eval.jsonl")[0]["hacked"] * 8)
     said = f"WARNING: detector {detector} sees 0 of {hacks} hacks that the model makes before the first step"
-    lines = (folder / "train.log").read_text().splitlines()
+    lines = log_lines(folder)
     at_once, at_the_end = (i for i, line in enumerate(lines) if line.startswith(said))
     assert hacks and at_once < next(i for i, line in enumerate(lines) if line.startswith("step 0:")) < at_the_end
     assert [f"WARNING: {line}" for line in json.loads((folder / "summary.json").read_text())["warnings"]] == [lines[at_once]]
@@ -182,17 +189,78 @@ def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(
     folder = only_run(experiment.output_dir)
     said = f"{type(error).__name__}: {error}"
     assert json.loads((folder / "status.json").read_text()) == {"state": state, "step": step, "error": said}
-    assert (folder / "train.log").read_text().splitlines()[-1] == f"{state} at step {step}: {said}"
+    assert log_lines(folder)[-1] == f"{state} at step {step}: {said}"
     assert len(read_rows(folder, "metrics.jsonl")) == step
 
 
-@pytest.mark.parametrize("name", ["preflight", "build_run", "check_free"])
+@pytest.mark.parametrize("name", ["preflight", "build_run", "made_of", "write_json"])
 def test_what_fails_before_the_first_step_creates_nothing(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, name: str):
     failing(monkeypatch, runs.trainer, name, BrokenInvariant("out of reach"))
     experiment = tiny(**ROUTED)
     with pytest.raises(BrokenInvariant, match="out of reach"):
         train(experiment, quiet=True)
     assert not experiment.output_dir.exists()
+
+
+def test_interrupted_before_it_is_loaded_nothing_is_left(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch, capsys):
+    failing(monkeypatch, runs.trainer, "preflight", KeyboardInterrupt())
+    experiment = tiny(**ROUTED)
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment)
+    assert not experiment.output_dir.exists()
+    assert re.fullmatch(r"loading the model and the prompts: \d+\.\d s\n", capsys.readouterr().err)
+
+
+def test_sigterm_while_it_is_loaded_leaves_nothing(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runs.trainer, "build_run", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(**ROUTED), quiet=True)
+    assert not tiny().output_dir.exists()
+
+
+def test_a_run_that_is_to_be_overwritten_stays_until_the_new_one_is_loaded(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch):
+    folder = train(tiny(max_steps=1), quiet=True).folder
+    before = contents_with_times(folder)
+    failing(monkeypatch, runs.trainer, "preflight", BrokenInvariant("out of reach"))
+    with pytest.raises(BrokenInvariant):
+        train(tiny(max_steps=1, overwrite=True), quiet=True)
+    assert contents_with_times(folder) == before
+    assert [path.name for path in folder.parent.iterdir() if not path.name.startswith(".")] == [folder.name]
+
+
+def test_the_status_tells_phase_and_step_as_they_come(tiny: MakeExperiment, monkeypatch: pytest.MonkeyPatch):
+    """With two evaluations between steps, and a clock that lets every step be told."""
+    monkeypatch.setattr(runs.progress, "STATUS_SECONDS", 0.0)
+    told: list[tuple[str, int, str | None]] = []
+    status = RunFolder.status
+
+    def noted(self: RunFolder, state: str, step: int, **more: Any) -> None:
+        told.append((state, step, more.get("phase")))
+        status(self, state, step, **more)
+
+    monkeypatch.setattr(RunFolder, "status", noted)
+    folder = train(tiny(**ROUTED, eval_every=2), quiet=True).folder
+    running = ["loading", "loading", "rehearsing", "evaluating", "training", "training", "training", "training"]
+    steps = [0, 0, 0, 0, 0, 0, 1, 2]
+    running, steps = [*running, "evaluating", "training", "training", "evaluating", "training"], [*steps, 2, 2, 3, 3, 3]
+    assert told == [*(("running", step, phase) for step, phase in zip(steps, running, strict=True)), ("finished", 3, None)]
+    assert json.loads((folder / "status.json").read_text()) == {"state": "finished", "step": 3}
+
+
+def test_run_json_tells_commit_and_command(tiny: MakeExperiment, trained: Callable[..., Path]):
+    recorded = json.loads((trained() / "run.json").read_text())
+    assert recorded["command"] is None
+    assert recorded["git"] == git_state(ROOT)
+    folder = train(tiny(max_steps=1), quiet=True, command=["launch.py", "--max_steps", "1"]).folder
+    assert json.loads((folder / "run.json").read_text())["command"] == ["launch.py", "--max_steps", "1"]
+
+
+def test_threads_are_as_asked_within_a_run_and_recorded(tiny: MakeExperiment):
+    before = torch.get_num_threads()
+    folder = train(tiny(max_steps=1, threads=before + 1), quiet=True).folder
+    assert json.loads((folder / "run.json").read_text())["threads"] == before + 1
+    assert torch.get_num_threads() == before
+    assert any(line.startswith(f"{before + 1} threads, which spin") for line in log_lines(folder))
 
 
 def test_nothing_is_overwritten_unless_asked(tiny: MakeExperiment):

@@ -261,6 +261,11 @@ def stop_rule(make: MakeExperiment, name: str, folder: Path) -> None:
     assert len(train(make(**settings), quiet=True).metrics) == 5
 
 
+def threads(make: MakeExperiment, name: str, _: Path) -> None:
+    folder = train(make(**{name: 3}, max_steps=1), quiet=True).folder
+    assert json.loads((folder / "run.json").read_text())["threads"] == 3
+
+
 def all_samples(make: MakeExperiment, name: str, _: Path) -> None:
     folder = train(make(**{name: True}, logging_steps=2), quiet=True).folder
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [1] * 8 + [2] * 8

@@ -55,6 +55,7 @@ SETTINGS: dict[str, Check] = {
     "logging_steps save_steps eval_every eval.num_prompts eval.final_samples": by_hand.what_a_run_writes,
     "stop_rule": by_hand.stop_rule,
     "model": by_hand.model,
+    "threads": by_hand.threads,
     "env.bos": by_hand.bos,
     "seed": trained(7, UNROUTED),
     "max_steps": trained(5, UNROUTED, steps=2),
