@@ -82,7 +82,7 @@ def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> N
 
 
 def _not_a_value(option: str, message: str) -> str:
-    if either := re.match(r"no type matching INT\|\{(\w+)\} could be instantiated from \['([^']*)'\]", message):
+    if either := re.match(r"no type matching (?:\{None\}\|)?INT\|\{(\w+)\} could be instantiated from \['([^']*)'\]", message):
         return f"{option} {either[2]}: must be a whole number, or {either[1]}"
     value = re.search(r"'([^']*)'$", message)
     for sign, accepted in {"int()": "must be a whole number", "float": "must be a number"}.items():
