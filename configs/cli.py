@@ -24,7 +24,7 @@ from configs.errors import RunFailure, UserError
 from configs.experiment import Experiment
 from configs.naming import default_settings
 from configs.resolve import with_setting, without_effect
-from configs.yaml_words import PLUGINS, SETTINGS, is_record, read_leaves, setting_word, setting_words
+from configs.yaml_words import PLUGINS, SETTINGS, axes_left, is_record, read_leaves, setting_word, setting_words
 
 Options = TypeVar("Options")
 
@@ -171,6 +171,7 @@ def parse_with_config(
         leaves = read_leaves(path)
         with _blamed_on(path):
             words_beneath, named_beneath = _words_of_settings(leaves)
+            words_beneath = axes_left(words_beneath, words)
             parse(options, words_beneath, description, prog, default)
         beneath, named = beneath + words_beneath, named | named_beneath
     return parse(options, [*beneath, *words], description, prog, default), frozenset(named)
