@@ -63,6 +63,8 @@ class SweepOptions(ExperimentOptions):
     """Runs at once on the CPU; by default as many as there are cores, or runs."""
     per_gpu: AtLeastOne = 1
     """Runs at once on each GPU."""
+    max_parallel: AtLeastOne | Literal["memory"] | None = None
+    """Runs at once in all, at the most; memory: as many as fit into what is free. By default what --jobs and --per_gpu say."""
     mps: Literal["start", "require", "ignore"] | None = None
     """CUDA's Multi-Process Service for several runs on a GPU; by default it is looked for, and said when it is missing."""
     backend: Literal["local", "ray"] = "local"
@@ -100,7 +102,7 @@ def sweep(words: Sequence[str]) -> int:
     devices = gpus()
     plan = make_plan(planned, partial(prepare, cuda_available=bool(devices), named=planned.named), folder_of)
     o = options
-    schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries)
+    schedule = ScheduleOptions(o.backend, o.address, o.jobs, o.per_gpu, o.mps, o.retries, o.max_parallel)
     check_schedule(plan, schedule)
     check_effects(options, {run.experiment.device for run in plan.runs}, planned.base.device)
     if options.backend == "local":
@@ -138,7 +140,8 @@ def dry_run(plan: Plan, schedule: ScheduleOptions, devices: list[str]) -> None:
     """Lists the plan's runs with an estimate of their time; writes nothing."""
     states = {run.name: "finished" if state_before(plan, run) == "skipped" else "to run" for run in plan.runs}
     on_cpu = sum(not needs_gpu(run) for run in plan.runs)
-    slots = Slots(cpu_slots(schedule.jobs, on_cpu), tuple(devices), schedule.per_gpu)
+    most = schedule.max_parallel if isinstance(schedule.max_parallel, int) else None
+    slots = Slots(cpu_slots(schedule.jobs, on_cpu), tuple(devices), schedule.per_gpu, most)
     local = schedule.backend == "local"
     room = slots_line(plan, slots) if local else f"{len(plan.runs)} runs, as many at once as Ray has room for"
     print(f"{text_of(runs_table(plan, states))}\n\n{plan.folder}\n{room}")

@@ -24,7 +24,7 @@ from configs.experiment import Experiment
 from configs.help import Sections, asks_for_help, help_rules, print_sections
 from configs.naming import default_settings
 from configs.resolve import with_setting, without_effect
-from configs.yaml_words import PLUGINS, SETTINGS, is_record, read_leaves, setting_word, setting_words
+from configs.yaml_words import PLUGINS, SETTINGS, axes_left, is_record, read_leaves, setting_word, setting_words
 
 Options = TypeVar("Options")
 
@@ -96,7 +96,7 @@ def _raise_user_error(names: list[str], event: tyro_errors.ParseErrorEvent) -> N
 
 
 def _not_a_value(option: str, message: str) -> str:
-    if either := re.match(r"no type matching INT\|\{(\w+)\} could be instantiated from \['([^']*)'\]", message):
+    if either := re.match(r"no type matching (?:\{None\}\|)?INT\|\{(\w+)\} could be instantiated from \['([^']*)'\]", message):
         return f"{option} {either[2]}: must be a whole number, or {either[1]}"
     value = re.search(r"'([^']*)'$", message)
     for sign, accepted in {"int()": "must be a whole number", "float": "must be a number"}.items():
@@ -184,6 +184,7 @@ def parse_with_config(
         leaves = read_leaves(path)
         with _blamed_on(path):
             words_beneath, named_beneath = _words_of_settings(leaves)
+            words_beneath = axes_left(words_beneath, words)
             parse(options, words_beneath, description, prog, default)
         beneath, named = beneath + words_beneath, named | named_beneath
     return parse(options, [*beneath, *words], description, prog, default), frozenset(named)

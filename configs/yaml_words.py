@@ -1,6 +1,6 @@
 """A YAML file of settings as command-line words, so that it goes through the same parser and the same checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,18 @@ def setting_words(name: str, value: Any) -> list[str]:
         return [f"--{TAGS}={','.join(texts)}"]
     require(are_texts, "plugin", str(value), "must be a file, or a list of files")
     return [f"--plugin={path}" for path in texts]
+
+
+def axes_left(beneath: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The words of a YAML file without the axes of its grid that the command line varies, too: that wins."""
+    axes, in_grid = set[str](), False
+    for word in words:
+        if word.startswith("--"):
+            option, _, word = word.partition("=")
+            in_grid = option == "--grid"
+        if in_grid:
+            axes.add(word.partition("=")[0].strip().replace("-", "_"))
+    return [word for word in beneath if not word.startswith("--grid=") or word.split("=")[1].replace("-", "_") not in axes]
 
 
 def yaml_text(value: Any) -> str:

@@ -7,7 +7,7 @@ timed in timing.jsonl. Evaluations are counted in completions, one of each mode;
 import heapq
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,6 +39,7 @@ class Costs:
     step: float
     completion: float  # of an evaluation
     source: str  # where they were measured
+    memory: Mapping[str, int] = field(default_factory=dict)  # the most that one had: bytes by "host" and "gpu"
 
 
 def run_seconds(costs: Costs, experiment: ResolvedExperiment, steps_done: int = 0) -> float:
@@ -105,17 +106,19 @@ def costs_of(folder: Path, shares_base: bool = True) -> Costs | None:
 
     A run that does not share the base's completions with others has sampled them itself.
     """
-    spent = read_status(folder).get("seconds")
+    status = read_status(folder)
+    spent, memory = status.get("seconds"), status.get("peak_memory") or {}
     times = step_times(folder)
     if not spent or not times:
         return None
     check_kinds(f"{folder / files.STATUS}: seconds", spent, dict.fromkeys(spent, (int, float)))
+    check_kinds(f"{folder / files.STATUS}: peak_memory", memory, dict.fromkeys(memory, (int,)))
     rows = read_rows(folder, files.ROUTING_EVAL, running=True)
     samples = sum(row.get("samples") or 0 for row in rows if row["mode"] != BASE or not shares_base)
     start = sum(seconds for phase, seconds in spent.items() if phase not in (TRAINING, EVALUATING))
     # With what stands between steps; of a few, the first ones would weigh too much.
     step = median(times[WARM_UP:] or times) if len(times) < FEW else spent[TRAINING] / len(times)
-    return Costs(start, step, spent.get(EVALUATING, 0.0) / max(1, samples), str(folder))
+    return Costs(start, step, spent.get(EVALUATING, 0.0) / max(1, samples), str(folder), memory)
 
 
 def step_times(folder: Path) -> list[float]:
@@ -123,6 +126,12 @@ def step_times(folder: Path) -> list[float]:
 
 
 def median_costs(known: Sequence[Costs]) -> Costs:
-    """Of several runs, each figure by itself."""
+    """Of several runs, each figure by itself; of memory the most."""
     figures = (median(getattr(costs, name) for costs in known) for name in ("start", "step", "completion"))
-    return Costs(*figures, source=f"{len(known)} runs")
+    return Costs(*figures, source=f"{len(known)} runs", memory=most_memory(known))
+
+
+def most_memory(known: Sequence[Costs]) -> dict[str, int]:
+    """That any of them had, by place."""
+    places = {place for costs in known for place in costs.memory}
+    return {place: max(costs.memory.get(place, 0) for costs in known) for place in places}

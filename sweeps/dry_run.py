@@ -4,15 +4,12 @@ Where no run of the plan's kinds lies in the output folder, its first run is mea
 evaluation, in a temporary folder, as often at once as runs would go on. Nothing is written into the output folder.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from rich.table import Table
 
@@ -21,17 +18,15 @@ from records import files
 from records.figures import duration
 from records.folder import write_yaml
 from records.text import plain_table
+from sweeps.backends import child
+from sweeps.backends.child import Attempt
 from sweeps.backends.local import cores, needs_gpu, thread_limits
 from sweeps.costs import Costs, costs_of, median_costs, recorded_costs, run_seconds, seconds_on_slots, signature_of
+from sweeps.jobs import last_attempt
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import read_progress
 
 MEASURED_STEPS, MEASURED_SAMPLES, SECONDS = 3, 128, 900
-# Of a measurement: one evaluation, and nothing for wandb.
-MEASURING = {
-    "max_steps": MEASURED_STEPS, "eval_every": MEASURED_STEPS, "save_steps": MEASURED_STEPS, "eval.num_prompts": 1,
-    "grpo.warmup_steps": 0, "wandb.mode": "disabled",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,32 +105,38 @@ def whole_text(left: Sequence[PlannedRun], seconds: Mapping[str, float], slots: 
 
 
 def measured_costs(run: PlannedRun, launch: Path, threads: int, at_once: int = 1) -> Costs | str:
-    """The median of `at_once` processes that measure the same run beside one another; why not, where that fails."""
+    """The median of `at_once` processes, as the sweep starts them, that measure the same run; why not, where that fails."""
+    end = monotonic() + SECONDS
     with ExitStack() as stack:
         places = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(at_once)]
-        children = [stack.enter_context(measuring_process(run, launch, threads, place)) for place in places]
-        end, known = monotonic() + SECONDS, []
-        for child, place in zip(children, places, strict=True):
-            try:
-                _, said = child.communicate(timeout=max(0.0, end - monotonic()))
-            except subprocess.TimeoutExpired:
-                for each in children:
-                    each.kill()
-                return f"it took more than {SECONDS} s"
-            if child.returncode:
-                return (said.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-            (timing,) = (place / "output").glob(f"*/{files.TIMING}")
-            known.append(costs_of(timing.parent, shares_base=False))
-    if None in known:
+        attempts = [measuring_attempt(run, launch, place) for place in places]
+        started = [child.start(attempt, thread_limits(threads)) for attempt in attempts]
+        for process in started:
+            stack.callback(child.kill, process)
+        for process, attempt in zip(started, attempts, strict=True):
+            while (code := child.exit_code(process)) is None:
+                if monotonic() > end:
+                    return f"it took more than {SECONDS} s"
+                sleep(0.1)
+            if code:
+                return (last_attempt(attempt.log)[1:] or [f"exit code {code}"])[-1]
+        folders = [file.parent for place in places for file in place.glob(f"output/*/{files.TIMING}")]
+        known = [costs for folder in folders if (costs := costs_of(folder, shares_base=False)) is not None]
+    if not known:
         return "no step was timed"
     return replace(median_costs(known), source=f"{MEASURED_STEPS} steps and an evaluation of {run.name}, measured now")
 
 
-def measuring_process(run: PlannedRun, launch: Path, threads: int, place: Path) -> subprocess.Popen[str]:
-    experiment = replace(run.experiment, output_dir=place / "output", stop_rule="none")
-    write_yaml(place / "run.yaml", to_dict(experiment))
-    samples = min(MEASURED_SAMPLES, experiment.eval.final_samples or experiment.eval.num_prompts)
-    words = [f"--{name}={value}" for name, value in (MEASURING | {"eval.final_samples": samples}).items()]
-    command = [sys.executable, str(launch), "--config", str(place / "run.yaml"), *words]
-    environment = os.environ | thread_limits(threads)
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+def measuring_attempt(run: PlannedRun, launch: Path, place: Path) -> Attempt:
+    """Of three steps and one evaluation, without wandb, in `place`."""
+    asked = run.experiment
+    samples = min(MEASURED_SAMPLES, asked.eval.final_samples or asked.eval.num_prompts)
+    steps = {"max_steps": MEASURED_STEPS, "eval_every": MEASURED_STEPS, "save_steps": MEASURED_STEPS, "stop_rule": "none"}
+    small = replace(
+        asked, **steps, output_dir=place / "output",
+        grpo=replace(asked.grpo, warmup_steps=0),
+        eval=replace(asked.eval, num_prompts=1, final_samples=samples),
+        wandb=replace(asked.wandb, mode="disabled"),
+    )  # fmt: skip
+    write_yaml(place / "run.yaml", to_dict(small))
+    return Attempt(launch, place / "run.yaml", place / "none", place / "log", Path.cwd())

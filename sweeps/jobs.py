@@ -56,8 +56,8 @@ def state_before(plan: Plan, run: PlannedRun) -> str:
     return "skipped" if is_finished(folder) else "waiting"
 
 
-def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board: Board) -> None:
-    """Until all have ended or were stopped."""
+def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board: Board, most: int) -> None:
+    """Until all have ended or were stopped, at most so many at once."""
     stops = 0
     with stop_request() as request, request.deferred(2):
         while any(job.state == "waiting" or job.handle is not None for job in jobs):
@@ -65,14 +65,19 @@ def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board:
                 stops = request.count
                 stop_running(jobs, backend, board, at_once=stops > 1)
             for job in jobs:
-                if job.state == "waiting" and job.handle is None and not stops and time.monotonic() >= job.not_before:
+                if not stops and may_start(job) and sum(each.handle is not None for each in jobs) < most:
                     job.handle = backend.start(job.run, job.attempt)
                 if job.handle is not None:
                     follow_job(job, backend, plan, retries, stops > 0, board)
                 if job.state == "waiting" and job.handle is None and stops:
                     job.state = "interrupted"
             board.update({job.run.name: job.state for job in jobs})
+            backend.look([job.handle for job in jobs if job.handle is not None and board.runs[job.run.name].progress.steps])
             time.sleep(POLL_SECONDS)
+
+
+def may_start(job: Job) -> bool:
+    return job.state == "waiting" and job.handle is None and time.monotonic() >= job.not_before
 
 
 def stop_running(jobs: list[Job], backend: Backend, board: Board, at_once: bool) -> None:

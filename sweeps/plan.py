@@ -120,7 +120,7 @@ class Points(Sequence[dict[str, Any]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         values = {}
-        for name in reversed(self.grid):
+        for name in reversed([*self.grid]):
             index, place = divmod(index, len(self.grid[name]))
             values[name] = self.grid[name][place]
         return {name: values[name] for name in self.grid}

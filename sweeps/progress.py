@@ -81,8 +81,10 @@ def last_status(folder: Path, since: float | None) -> tuple[Row, str | None]:
 def time_left(runs: Sequence[RunProgress]) -> float | None:
     """Seconds until all is done, as many runs going on at once as do now; None where no speed is known."""
     usual = mean([run.progress.step_time for run in runs if run.progress.step_time is not None])
-    running, waiting = ([run.seconds_left(usual) for run in runs if run.state in states] for states in (ACTIVE, ("waiting",)))
-    if not running or None in (*running, *waiting):
+    to_do = [(run.state, run.seconds_left(usual)) for run in runs if run.state in TO_DO]
+    running = [left for state, left in to_do if state in ACTIVE and left is not None]
+    waiting = [left for state, left in to_do if state not in ACTIVE and left is not None]
+    if not running or len(running) + len(waiting) < len(to_do):
         return None
     return seconds_on_slots(waiting, len(running), running)
 

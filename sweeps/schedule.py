@@ -17,6 +17,7 @@ from records import files
 from sweeps.backends.backend import ScheduleOptions, check_schedule, open_backend
 from sweeps.backends.child import Attempt
 from sweeps.board import Board
+from sweeps.costs import most_memory
 from sweeps.jobs import Job, state_before, work_off
 from sweeps.plan import Plan, PlannedRun
 
@@ -43,9 +44,11 @@ def run_plan(plan: Plan, options: ScheduleOptions, script: Path = LAUNCH, consol
         jobs = [Job(run, attempt_at(plan, run, script), state_before(plan, run)) for run in plan.runs]
         with Board(plan, console) as board:
             if any(job.state == "waiting" for job in jobs):
-                backend = open_backend(plan, options, board.say)
+                known = most_memory([*board.expectations.before.values()])
+                backend = open_backend(plan, options, board.say, known)
+                most = options.max_parallel if isinstance(options.max_parallel, int) else len(jobs)
                 try:
-                    work_off(jobs, backend, plan, options.retries, board)
+                    work_off(jobs, backend, plan, options.retries, board, most)
                 finally:
                     backend.close()
             board.update({job.run.name: job.state for job in jobs})

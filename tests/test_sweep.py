@@ -113,6 +113,10 @@ def test_options_of_the_schedule_arrive(scheduler: Scheduler):
     assert plan.folder == Path("here/mine")
     assert sweep.main(["--backend", "ray", "--address", "host:1", *GRID]) == 0
     assert scheduler.asked[1][1] == ScheduleOptions("ray", "host:1", None, 1, None, 1)
+    for value, expected in (("5", 5), ("memory", "memory")):
+        assert sweep.main([*GRID, "--max_parallel", value]) == 0
+        assert scheduler.asked[-1][1].max_parallel == expected
+    assert sweep.main([*GRID, "--max_parallel", "1", "--jobs", "2", "--dry_run", "--max_steps", "9", "--name", "x"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,13 @@ def test_where_nothing_can_be_written_is_one_line(scheduler: Scheduler, capsys: 
         ("--grid seed=1 --device cpu --per_gpu 2", "--per_gpu 2: has no effect with --device cpu"),
         ("--grid seed=1 --jobs 0", "--jobs 0: must be at least 1"),
         ("--grid seed=1 --per_gpu 0", "--per_gpu 0: must be at least 1"),
+        ("--grid seed=1 --max_parallel 0", "--max_parallel 0: must be at least 1"),
+        ("--grid seed=1 --max_parallel ram", "--max_parallel ram: must be a whole number, or memory"),
+        (
+            "--grid seed=1 --backend ray --max_parallel memory",
+            "--max_parallel memory: has no effect with --backend ray, whose machines have their own",
+        ),
+        ("--grid seed=1..3 --sample 3", "--sample 3: has no effect: the grid has 3 points"),
         ("--grid seed=1 --retries -1", "--retries -1: must be 0 or more"),
         ("--grid seed=1 --mps start", "--mps start: has no effect without several runs on a GPU of this machine (--per_gpu)"),
         (

@@ -1,20 +1,24 @@
 """Runs on this machine: a process each, on the least loaded device that has room."""
 
 import os
+import time
 from collections import Counter
+from collections.abc import Collection
 from subprocess import Popen
 
 from sweeps.backends import child
 from sweeps.backends.child import Attempt
+from sweeps.memory import CPU, Memory, observed
 from sweeps.plan import PlannedRun
 
-CPU = "cpu"
+LOOK_SECONDS = 1.0  # between looks at the memory of runs
 
 
 class Local:
     """Room for `per_gpu` runs on each GPU, and for `jobs` on the CPU. Handles are processes."""
 
-    def __init__(self, gpus: list[str], per_gpu: int, jobs: int):
+    def __init__(self, gpus: list[str], per_gpu: int, jobs: int, memory: Memory | None = None):
+        self.memory, self.next_look = memory, 0.0
         self.room = {CPU: jobs} | dict.fromkeys(gpus, per_gpu)
         self.device: dict[Popen[bytes], str] = {}  # of what runs
 
@@ -30,6 +34,8 @@ class Local:
     def least_loaded(self, run: PlannedRun) -> str | None:
         load = Counter(self.device.values())
         fitting = [device for device in self.room if (device == CPU) != needs_gpu(run) and load[device] < self.room[device]]
+        if self.memory is not None:
+            fitting = [device for device in fitting if self.memory.allows(device, load)]
         return min(fitting, key=lambda device: load[device], default=None)
 
     def environment(self, device: str) -> dict[str, str]:
@@ -40,6 +46,13 @@ class Local:
     def is_running(self, handle: Popen[bytes]) -> bool:
         """False while the backend itself has it wait."""
         return handle in self.device
+
+    def look(self, stepped: Collection[Popen[bytes]]) -> None:
+        """How much memory runs have, of those that have made a step."""
+        now = time.monotonic()
+        if self.memory is not None and stepped and now >= self.next_look:
+            self.next_look = now + LOOK_SECONDS
+            self.memory.learn(observed(self.device, stepped, self.memory.free), self.room)
 
     def exit_code(self, handle: Popen[bytes]) -> int | None:
         """None until it has come to its end; negative for a signal."""

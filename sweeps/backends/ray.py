@@ -7,6 +7,7 @@ project's packages. A run that Ray moves to another node goes on from its last c
 import logging
 import os
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -52,6 +53,9 @@ class RayCluster:
     def is_running(self, handle: Handle) -> bool:
         """Its process has written the log's header."""
         return length_of(handle.log) > handle.length
+
+    def look(self, stepped: Collection[Handle]) -> None:
+        """Memory is that of other machines, which Ray knows of."""
 
     def exit_code(self, handle: Handle) -> int | None:
         if handle.killed:

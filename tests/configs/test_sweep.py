@@ -125,7 +125,8 @@ def test_a_yaml_file_may_hold_the_grid_with_whole_rewards(tmp_path: Path):
         assert sweep.named == {*expected, "beta", "max_steps"}
     file.write_text("grid: {seed: 1}")
     assert read("--config", str(file))[1].grid == {"seed": (1,)}
-    assert refusal("--config", str(file), "--grid", "seed=2") == "--grid seed=2: seed stands there twice"
+    assert read("--config", str(file), "--grid", "beta=0,1", "seed=2,3")[1].grid == {"beta": (0.0, 1.0), "seed": (2, 3)}
+    assert read("--config", str(file), "--grid=seed=2", "--lr", "1")[1].grid == {"seed": (2,)}
     file.write_text("grid: {sed: [1, 2]}")
     assert refusal("--config", str(file)) == "--grid sed=1: no such setting (did you mean seed?)"
     file.write_text("grid: {seed: [1, 1..x]}")

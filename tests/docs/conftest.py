@@ -10,7 +10,7 @@ import runs.trainer
 import sweep
 from envs import ENVIRONMENTS
 from envs.registry import DETECTORS, REWARDS
-from sweeps.dry_run import StepTime
+from sweeps.costs import Costs
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def quick_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (runs.trainer, runs.resume):
         monkeypatch.setattr(module, "preflight", lambda _: ())
     monkeypatch.setattr(sweep, "gpus", list)
-    monkeypatch.setattr(sweep, "measured_step_time", lambda *_, **__: StepTime(0.1, "a test"))
+    monkeypatch.setattr(sweep, "measured_costs", lambda *_: Costs(9.0, 0.1, 0.01, "a test"))
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,10 @@ from configs.errors import UserError
 from grpo.checks import BrokenInvariant
 from records import signals
 from records.names import BROKEN
-from sweeps import jobs
+from sweeps import jobs, memory
 from sweeps.backends import backend
 from sweeps.backends.backend import ScheduleOptions
+from sweeps.backends.local import Local
 from sweeps.plan import Plan
 from sweeps.schedule import Outcome, run_plan
 from tests.sweeps.backends.test_mps import install
@@ -118,6 +119,56 @@ def test_a_run_that_its_stop_rule_ended_has_ended(folder: Path, run: Run, capsys
     assert run(plan) == Outcome(finished=2, skipped=0, failed=0, interrupted=0)
     assert "demo: 2 runs: 1 stopped, 1 finished; " in capsys.readouterr().err
     assert run(plan) == Outcome(finished=0, skipped=2, failed=0, interrupted=0)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many runs went on, after each start of one."""
+    counts: list[int] = []
+    start = Local.start
+
+    def counted(self: Local, *arguments: Any) -> Any:
+        handle = start(self, *arguments)
+        counts.extend([len(self.device)] if handle is not None else [])
+        return handle
+
+    monkeypatch.setattr(Local, "start", counted)
+    return counts
+
+
+def test_no_more_run_at_once_than_are_allowed_in_all(folder: Path, run: Run, at_once: list[int]):
+    assert run(fake_plan(folder, {name: {} for name in "abc"}), max_parallel=1).finished == 3
+    assert at_once == [1, 1, 1]
+    assert run(fake_plan(folder, {name: {"steps": 9} for name in "defg"}), jobs=3, max_parallel=2).finished == 4
+    assert max(at_once) == 2
+
+
+def test_as_many_run_at_once_as_fit_into_memory(
+    folder: Path, run: Run, at_once: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Each has a GiB: first one alone, and when it has made a step, as many as fit into 2.5 GiB."""
+    monkeypatch.setattr(memory, "resident", lambda _: 2**30)
+    monkeypatch.setattr(backend, "free_memory", lambda _: {"cpu": 5 * 2**29})
+    runs = {name: {"steps": 30, "pause": 0.1} for name in "abcd"}
+    assert run(fake_plan(folder, runs), jobs=4, max_parallel="memory").finished == 4
+    assert at_once[:2] == [1, 2] and max(at_once) == 2
+    said = [line[9:] for line in capsys.readouterr().err.splitlines()]
+    assert (
+        said.index("a s42: loading")
+        < said.index("a run takes 1 GiB, 2.5 GiB were free: up to 2 at once")
+        < said.index("b s42: loading")
+    )
+
+
+def test_where_runs_may_not_fit_it_is_said_and_they_go_on(
+    folder: Path, run: Run, at_once: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(memory, "resident", lambda _: 2**30)
+    monkeypatch.setattr(backend, "free_memory", lambda _: {"cpu": 5 * 2**29})
+    assert run(fake_plan(folder, {name: {"steps": 30, "pause": 0.1} for name in "abc"}), jobs=3).finished == 3
+    assert max(at_once) == 3
+    said = "a run takes 1 GiB, 2.5 GiB were free: 3 at once may not fit; --max_parallel memory starts as many as do"
+    assert capsys.readouterr().err.count(said) == 1
 
 
 def test_a_user_s_error_is_not_retried(folder: Path, run: Run):
