@@ -45,8 +45,9 @@ def run_page(folder: Path) -> Path:
 
 
 def pair_page(folder: Path) -> Path:
-    sweep = write_sweep(folder / "sweep")
-    return write_comparison([sweep / "a1", sweep / "b2"], folder / "pair.html")
+    sweep, name = write_sweep(folder / "sweep"), "sentiment_routed_duallora4x4_lr1e-3_beta0.02_bs32_s42_max_steps300_eval_every50"
+    runs = [(sweep / run).rename(sweep / f"{name}_{run}") for run in ("a1", "b2")]
+    return write_comparison(runs, folder / "pair.html")
 
 
 def many_page(folder: Path) -> Path:
