@@ -33,7 +33,8 @@ def final_section(a: RunFiles, b: RunFiles) -> Section:
         rows.append([text_cell(mode), *(cell for three in cells for cell in three)])
     groups = [("", 1), *((FIGURES[name], 3) for name in names)]
     table = Table("finalstable", ["mode", *["A", "B", "B − A"] * len(names)], rows, groups=groups)
-    return Section("finals", title, PAIRED if are_paired(a, b) else "Their samples are not paired.", table=table)
+    note = PAIRED if are_paired(a, b) else "Their samples are not paired."
+    return Section("finals", title, note if a.final and b.final else "Only one of them has been evaluated.", table=table)
 
 
 def are_paired(a: RunFiles, b: RunFiles) -> bool:

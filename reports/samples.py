@@ -3,15 +3,26 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.errors import UserError
+from records.logged import OF_A_RUN, Few, few_logged
 from records.names import MODES
-from records.reader import RunFiles, first_of_each_mode, grouped
+from records.reader import SAMPLES_OF_A_MODE, RunFiles, first_of_each_mode, grouped
 from reports.tables import number_cell
 
-LONGEST_TEXT = 700  # characters of a prompt or a completion
 COUNTED = 4  # marked words of a completion that are told with how often they occur
+
+
+class Room(NamedTuple):
+    """How much of a run is shown: final samples of a mode, characters of a text, and samples of training."""
+
+    samples: int = SAMPLES_OF_A_MODE
+    characters: int = 700
+    logged: Few = OF_A_RUN
+
+
+USUAL, OF_MANY = Room(), Room(2, 300, Few(3, 1, 1))  # with hundreds of runs the page would be too large, and slow to open
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,16 @@ class SampleBlock:
     run: int | None = None
 
 
-def cut(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+def cut(text: str, characters: int = USUAL.characters) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
-def completion_of(row: Mapping[str, Any]) -> Completion:
+def completion_of(row: Mapping[str, Any], characters: int = USUAL.characters) -> Completion:
     text, spans = row["completion"], spans_of(row)
     words = Counter(text[start:end].lower() for start, end in spans)
-    return Completion([*pieces_of(text, spans)], number_cell(row.get("reward")).text, row.get("hacked"), counts_of(words))
+    return Completion(
+        [*pieces_of(text, spans, characters)], number_cell(row.get("reward")).text, row.get("hacked"), counts_of(words)
+    )
 
 
 def spans_of(row: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -78,16 +91,16 @@ def spans_of(row: Mapping[str, Any]) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans]
 
 
-def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+def pieces_of(text: str, spans: Sequence[tuple[int, int]], characters: int) -> Iterator[tuple[str, bool]]:
     """What is too long is cut."""
-    at, shown = 0, len(text) if len(text) <= LONGEST_TEXT else LONGEST_TEXT - 1
+    at, shown = 0, len(text) if len(text) <= characters else characters - 1
     for start, end in spans:
         if end > shown:
             break
         yield from [(text[at:start], False)] * (at < start)
         yield text[start:end], True
         at = end
-    yield from [(cut(text)[at:], False)] * (at < len(text))
+    yield from [(cut(text, characters)[at:], False)] * (at < len(text))
 
 
 def counts_of(words: Mapping[str, int]) -> str:
@@ -99,33 +112,33 @@ def counts_of(words: Mapping[str, int]) -> str:
     return ", ".join([*(f"{word} × {words[word]}" for word in repeated), *([f"others × {rest}"] if rest else [])])
 
 
-def views_of(run: RunFiles, count: int) -> list[View]:
-    """What training logged step by step, and at the end the first `count` final samples of each mode."""
-    by_step = grouped(run.logged, lambda row: row["step"])
-    views = [View(f"training, step {step:,}", side_by_side(rows), step) for step, rows in by_step.items()]
+def views_of(run: RunFiles, room: Room = USUAL) -> list[View]:
+    """What training logged step by step, and at the end the first final samples of each mode."""
+    by_step = grouped(few_logged(run.logged, room.logged), lambda row: row["step"])
+    views = [View(f"training, step {step:,}", side_by_side(rows, room), step) for step, rows in by_step.items()]
     if run.samples and "mode" in run.samples[0]:
-        views.append(View("at the end, by mode", samples_of(run, count)))
-    return views or [View("", samples_of(run, count))]
+        views.append(View("at the end, by mode", samples_of(run, room)))
+    return views or [View("", samples_of(run, room))]
 
 
-def samples_of(run: RunFiles, count: int) -> Samples:
-    """The first `count` of each mode beside one another; rows of different modes belong together by prompt and its count."""
+def samples_of(run: RunFiles, room: Room = USUAL) -> Samples:
+    """The first of each mode beside one another; rows of different modes belong together by prompt and its count."""
     rows: dict[tuple, dict[str, Completion]] = {}
     seen: Counter[tuple] = Counter()
-    for row in first_of_each_mode(run.samples, count):
+    for row in first_of_each_mode(run.samples, room.samples):
         column = row["mode"] if "mode" in row else f"training, step {row['step']}"
         prompt = (row.get("prompt_index"), row["prompt"])
         seen[column, prompt] += 1
-        rows.setdefault((*prompt, seen[column, prompt]), {})[column] = completion_of(row)
+        rows.setdefault((*prompt, seen[column, prompt]), {})[column] = completion_of(row, room.characters)
     columns = sorted(dict.fromkeys(column for column, _ in seen), key=lambda name: MODES.index(name) if name in MODES else -1)
-    return Samples(columns, [(cut(prompt), [cells.get(name) for name in columns]) for (_, prompt, _), cells in rows.items()])
+    cells = [(cut(prompt), [by_mode.get(name) for name in columns]) for (_, prompt, _), by_mode in rows.items()]
+    return Samples(columns, cells)
 
 
-def side_by_side(rows: Sequence[Mapping[str, Any]]) -> Samples:
+def side_by_side(rows: Sequence[Mapping[str, Any]], room: Room = USUAL) -> Samples:
     """Of one training step the completions of each prompt."""
     groups = list(grouped(rows, lambda row: (row.get("prompt_index"), row["prompt"])).values())
     most = max(map(len, groups))
-    cells = [[*map(completion_of, group), *[None] * (most - len(group))] for group in groups]
-    return Samples(
-        [f"completion {i + 1}" for i in range(most)], [(cut(g[0]["prompt"]), c) for g, c in zip(groups, cells, strict=True)]
-    )
+    cells = [[*(completion_of(row, room.characters) for row in group), *[None] * (most - len(group))] for group in groups]
+    prompts = [cut(group[0]["prompt"]) for group in groups]
+    return Samples([f"completion {i + 1}" for i in range(most)], [*zip(prompts, cells, strict=True)])

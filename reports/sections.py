@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
-from records.reader import SAMPLES_OF_A_MODE, RunFiles
+from records.reader import RunFiles
 from reports.charts import Charts
 from reports.choices import Dropdown
 from reports.numbers import MANY_RUNS, POINTS, bin_width
 from reports.run_tables import run_title
-from reports.samples import SampleBlock, views_of
+from reports.samples import OF_MANY, USUAL, SampleBlock, views_of
 from reports.tables import Cell, Table
 
 SAMPLES_NOTE = """The first completions of the final evaluation, the same prompts in every mode, and before them, by the slider, \
@@ -58,10 +58,10 @@ def absence_note(names: Sequence[str]) -> str:
 
 def sample_section(runs: Sequence[RunFiles], before: Sequence[str] = ("",), of_a_sweep: bool = False) -> Section:
     """A block a run, `before` its title; each knows its run's number where that is a sweep's."""
-    count = SAMPLES_OF_A_MODE if len(runs) <= MANY_RUNS else 2  # with more of them the page takes seconds to open
+    room = USUAL if len(runs) <= MANY_RUNS else OF_MANY
     titles = [f"{each}{run_title(run)} ({run.kind}, {run.doing})" for each, run in zip(cycle(before), runs, strict=False)]
     blocks = [
-        SampleBlock(title, views_of(run, count), i if of_a_sweep else None)
+        SampleBlock(title, views_of(run, room), i if of_a_sweep else None)
         for i, (title, run) in enumerate(zip(titles, runs, strict=True))
         if run.samples
     ]

@@ -279,6 +279,11 @@ def test_two_runs_show_their_final_evaluations_by_mode_with_differences_that_are
     assert "A: a (routed, finished)" in text and "B: b (routed, finished)" in text, "samples of both"
 
 
+def test_an_evaluation_of_one_alone_is_said_to_be_alone(tmp_path: Path):
+    text = text_of(write_comparison([evaluated_run(tmp_path / "a", 1), write_run(tmp_path / "b", state="running")]))
+    assert "Only one of them has been evaluated." in text and "both 0.625 – –" in text
+
+
 def test_runs_on_other_prompts_are_not_paired(tmp_path: Path):
     config = {"eval": {"seed": 0}}
     other = {"eval_prompts_fingerprint": "fedcba9876543210"}

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from bench.report_page import copied_sweep
 from reports import write_comparison, write_report
-from tests.reports.report_runs import MADE_OF, metric_rows, mode_figures, sample, write_run, write_sweep
+from tests.reports.report_runs import metric_rows, mode_figures, sample, write_run, write_sweep
 from tests.reports.test_answer_section import write_answered
 
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg.marks') || !chart.checkVisibility())"
@@ -19,21 +19,16 @@ TEXT = "her heart felt light and happy. " * 22  # as long as pages show of a com
 HAPPY = [[start, start + 5] for start in range(25, 700, 32)]
 
 
-def real_run(folder: Path, **config: object) -> Path:
-    """A run as long, and with samples as long and as marked, as runs get."""
-    logged = [
-        sample(TEXT, step=step, prompt_index=p, marks=HAPPY) for step in range(0, 2000, 10) for p in (0, 1) for _ in range(3)
-    ]
-    finals = [
-        sample(TEXT, mode, prompt_index=i, hacked=i % 2 == 0, marks=HAPPY, components={"task": 0.5, "hack": 0.1})
-        for mode in MODES
-        for i in range(6)
-    ]
-    modes = {mode: mode_figures(0.5, 0.5, **{"rewards/task": 0.5, "rewards/hack": 0.1}) for mode in MODES}
-    rewards = [0.001 * i % 1 + 0.000123 for i in range(2000)]
-    evaluations = [{"step": step, "mode": mode} | mode_figures(0.512, 0.251) for step in range(0, 2001, 100) for mode in MODES]
-    parts = {"samples": logged, "finals": finals, "modes": modes, "evaluations": evaluations, "times": [0.5] * 2000}
-    return write_run(folder, metric_rows(rewards), config={"max_steps": 2000, **config}, made_of=MADE_OF, **parts)
+def full_run(folder: Path, steps: int, logged: int) -> Path:
+    """With samples as long and as marked as they get, of training at so many steps."""
+    shown = {"prompt_index": 1, "marks": HAPPY, "hacked": True, "components": {"task": 0.5, "hack": 0.1}}
+    samples = [sample(TEXT, step=i, prompt=f"p{p}", **shown) for i in range(logged) for p in (0, 1) for _ in range(3)]
+    finals = [sample(TEXT, mode, prompt=f"p{i}", **shown) for mode in MODES for i in range(6)]
+    figures = mode_figures(0.512, 0.251, **{"rewards/task": 0.5, "rewards/hack": 0.1})
+    evaluations = [{"step": i * steps // 10, "mode": mode} | figures for i in range(11) for mode in MODES]
+    parts = {"samples": samples, "finals": finals, "modes": dict.fromkeys(MODES, figures), "evaluations": evaluations}
+    rows = metric_rows([(i * 0.0123457) % 1 for i in range(steps)])
+    return write_run(folder, rows, config={"max_steps": steps}, times=[0.5] * steps, **parts)
 
 
 def sweep_page(folder: Path) -> Path:
@@ -50,8 +45,9 @@ def run_page(folder: Path) -> Path:
 
 
 def pair_page(folder: Path) -> Path:
-    sweep = write_sweep(folder / "sweep")
-    return write_comparison([sweep / "a1", sweep / "b2"], folder / "pair.html")
+    sweep, name = write_sweep(folder / "sweep"), "sentiment_routed_duallora4x4_lr1e-3_beta0.02_bs32_s42_max_steps300_eval_every50"
+    runs = [(sweep / run).rename(sweep / f"{name}_{run}") for run in ("a1", "b2")]
+    return write_comparison(runs, folder / "pair.html")
 
 
 def many_page(folder: Path) -> Path:
@@ -98,9 +94,14 @@ def test_nothing_lies_off_the_screen_but_what_scrolls_in_a_place_of_its_own(seen
         assert seen.evaluate("document.documentElement.scrollWidth") == width
 
 
+# Sizes. Curves are thinned to as many points, and samples to as few steps, however long a run is.
+
+
 def test_a_run_s_page_is_below_2_mb(tmp_path: Path):
-    assert write_report(real_run(tmp_path / "run")).stat().st_size < 2e6
+    assert write_report(full_run(tmp_path / "run", steps=2000, logged=200)).stat().st_size < 2e6
 
 
 def test_a_page_of_200_runs_is_below_6_mb(tmp_path: Path):
-    assert write_report(copied_sweep(real_run(tmp_path / "run"), 200, tmp_path / "sweep")).stat().st_size < 6e6
+    assert (
+        write_report(copied_sweep(full_run(tmp_path / "run", steps=100, logged=6), 200, tmp_path / "sweep")).stat().st_size < 6e6
+    )

@@ -5,7 +5,7 @@ import pytest
 from configs.errors import UserError
 from records.logged import Few, few_logged
 from records.reader import RunFiles
-from reports.samples import LONGEST_TEXT, completion_of, cut, samples_of, side_by_side, views_of
+from reports.samples import OF_MANY, USUAL, completion_of, cut, samples_of, side_by_side, views_of
 from tests.reports.report_runs import sample
 
 
@@ -20,14 +20,14 @@ def texts(samples) -> list[tuple[str, list[str | None]]]:
 def test_samples_of_one_prompt_stand_in_one_row_in_the_order_of_modes():
     """The second sample of the same prompt is another row; a mode without it has a gap."""
     rows = [sample("r1", "retain_only"), sample("r9", "retain_only", prompt="a dog"), sample("b1", "both"), sample("b2", "both")]
-    result = samples_of(made(samples=rows), 5)
+    result = samples_of(made(samples=rows))
     assert result.columns == ["both", "retain_only"]
     assert texts(result) == [("the cat", ["b1", "r1"]), ("a dog", [None, "r9"]), ("the cat", ["b2", None])]
 
 
 def test_samples_of_training_say_their_step_and_are_cut():
     rows = [sample("x" * 2000, step=9, hacked=True, reward=None) for _ in range(9)]
-    result = samples_of(made(samples=rows), 5)
+    result = samples_of(made(samples=rows))
     assert (list(result.columns), len(result.rows)) == (["training, step 9"], 5)
     (cell,) = result.rows[0][1]
     assert cell is not None and (len(cell.text), cell.text[-1], cell.reward, cell.hacked) == (700, "…", "–", True)
@@ -49,7 +49,7 @@ def test_what_occurs_once_is_only_counted_and_files_without_marks_have_none(mark
 def test_marks_of_what_is_cut_are_left_out_but_counted():
     text = "happy " * 200
     each = completion_of(sample(text, marks=[[6 * i, 6 * i + 5] for i in range(200)]))
-    assert len(each.text) == LONGEST_TEXT and each.text == cut(text) and each.counts == "happy × 200"
+    assert len(each.text) == USUAL.characters and each.text == cut(text) and each.counts == "happy × 200"
     assert sum(marked for _, marked in each.pieces) == 116, "the last that ends within 699 characters"
 
 
@@ -63,7 +63,7 @@ def test_steps_come_before_the_end_and_each_prompt_has_its_completions_beside_on
     logged = [
         sample(f"s{step} {i}", step=step, prompt=prompt, prompt_index=0) for step in (0, 20) for i, prompt in enumerate("aab")
     ]
-    views = views_of(made(samples=[sample("x", "both")], logged=logged), 5)
+    views = views_of(made(samples=[sample("x", "both")], logged=logged))
     assert [(view.title, view.step) for view in views] == [
         ("training, step 0", 0), ("training, step 20", 20), ("at the end, by mode", None)]  # fmt: skip
     assert views[1].samples.columns == ["completion 1", "completion 2"]
@@ -73,7 +73,17 @@ def test_steps_come_before_the_end_and_each_prompt_has_its_completions_beside_on
 
 def test_a_run_without_its_end_shows_its_last_step():
     logged = [sample("x", step=step) for step in (0, 20)]
-    assert [view.step for view in views_of(made(samples=logged[1:], logged=logged), 5)] == [0, 20]
+    assert [view.step for view in views_of(made(samples=logged[1:], logged=logged))] == [0, 20]
+
+
+def test_of_a_run_among_many_less_is_shown():
+    rows = [sample("happy " * 200, mode) for mode in ("both", "base") for _ in range(5)]
+    logged = [sample("x", step=step) for step in range(0, 90, 10) for _ in range(2)]
+    views = views_of(made(samples=rows, logged=logged), OF_MANY)
+    assert [view.step for view in views] == [0, 40, 80, None]
+    assert len(views[-1].samples.rows) == 2 and len(views[0].samples.columns) == 1
+    (cell, _) = views[-1].samples.rows[0][1]
+    assert cell is not None and len(cell.text) == 300
 
 
 def test_few_steps_are_far_apart_and_of_each_the_first_prompts_and_completions_are_kept():
