@@ -55,7 +55,7 @@ def test_every_chart_and_its_menu_have_a_name(context: BrowserContext, sweep_pag
     titles = page.locator("figure h3").all_inner_texts()
     names = page.locator(".chart summary").evaluate_all("all => all.map(one => one.ariaLabel)")
     assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 10
-    assert page.locator(".chart").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
+    assert page.locator(".chart-wrapper").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
 
 
 def test_charts_follow_a_window_that_changes(context: BrowserContext, sweep_page: Path):
