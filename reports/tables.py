@@ -36,7 +36,7 @@ class Table:
     def options(self) -> dict[str, Any]:
         """For DataTables: in the order given until a header is clicked, in pages where there are more rows than one holds."""
         several = len(self.rows) > PAGE_LENGTH
-        shows = {"paging": several, "info": several, "searching": several or len(self.rows) > 5}
+        shows = {"paging": several, "info": several, "layout": {"topEnd": "search" if several or len(self.rows) > 5 else None}}
         pages = {"pageLength": PAGE_LENGTH, "lengthMenu": [PAGE_LENGTH, 50, 100, 500]}
         return {"order": [], "scrollX": True, "autoWidth": False} | pages | shows
 

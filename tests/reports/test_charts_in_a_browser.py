@@ -242,6 +242,13 @@ def test_filters_leave_rows_of_tables_and_samples(context: BrowserContext, sweep
     assert page.locator("#samples details:visible summary").all_inner_texts() == ["routed beta=0.02 · seed 2 (routed, running)"]
 
 
+def test_a_table_without_a_search_box_is_filtered_too(context: BrowserContext, flat_page: Path):
+    page = with_runs(opened(context, flat_page))
+    page.select_option("#filter0", label="1")
+    rows = page.locator("#cost tbody tr td:first-child").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ["two"] and page.locator("#cost_wrapper .dt-search").count() == 0
+
+
 def test_a_click_on_a_line_chooses_and_offers_its_runs_and_escape_ends_it(context: BrowserContext, sweep_page: Path):
     page = with_runs(opened(context, sweep_page))
     picture = page.locator(f"{chart('training', 'reward')} svg.marks")
