@@ -1,12 +1,16 @@
 // The charts: every panel is a Vega view of its own, as wide as its place on the page. What the state of the page leaves of a
 // section's rows is smoothed, coloured and handed to its panels, now and whenever the state changes.
-const sections = [...document.querySelectorAll("script[data-charts]")].map((script) => {
-  const { columns, ...section } = JSON.parse(script.textContent);
+function unpacked({ columns, ...shared }) {
   const names = Object.keys(columns);
-  const rows = (columns[names[0]] ?? []).map((_, i) => {
+  return (columns[names[0]] ?? []).map((_, i) => {
     const known = names.filter((name) => columns[name][i] !== null);
-    return Object.fromEntries(known.map((name) => [name, columns[name][i]]));
+    return { ...shared, ...Object.fromEntries(known.map((name) => [name, columns[name][i]])) };
   });
+}
+
+const sections = [...document.querySelectorAll("script[data-charts]")].map((script) => {
+  const { lines, ...section } = JSON.parse(script.textContent);
+  const rows = lines.flatMap(unpacked);
   const element = document.getElementById(`chart-${script.dataset.charts}`);
   const panels = section.panels.map((panel) => {
     const place = element.querySelector(`[data-panel="${panel.name}"]`);

@@ -6,6 +6,7 @@ leaves, as "rows", smoothed and coloured, with the ends of its axes as the param
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import altair as alt
@@ -16,6 +17,7 @@ from records.reader import Row
 Spec = dict[str, Any]
 ROWS, HOVERED = alt.NamedData(name="rows"), alt.NamedData(name="hovered")
 HEIGHT = 210  # pixels of a panel
+SHARED = ("c", "s", "m", "r")  # columns that tell lines apart: configuration, seed, mode and compared run
 
 # Of metrics.jsonl: the chart's title and its axis. And of an evaluation: the axis.
 TRAINING = {"reward": ("Reward in training", "mean reward"), "routing/hacked": ("Hack rate in training", "share of samples"),
@@ -86,14 +88,31 @@ class Charts:
     notes: Sequence[str] = ()
 
     def embedded(self) -> dict[str, Any]:
-        """For the page's script: all but what the template writes itself; rows as columns, which takes half the room."""
-        names = dict.fromkeys(name for row in self.rows for name in row)
+        """For the page's script: all but what the template writes itself."""
         return {
             "panels": [vars(panel) for panel in self.panels],
             "legends": [vars(legend) | {"entries": [vars(entry) for entry in legend.entries]} for legend in self.legends],
-            "columns": {name: [row.get(name) for row in self.rows] for name in names},
+            "lines": packed(self.rows),
             **{name: getattr(self, name) for name in ("facts", "by", "is_smoothed", "has_seeds")},
         }
+
+
+def packed(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows that follow one another and differ in figures alone, as one: what they share, and "columns" of the others.
+
+    It takes a third of the room. A figure that a row lacks is None.
+    """
+    lines: list[dict[str, Any]] = []
+    groups = [(shared, [*own]) for shared, own in groupby(rows, lambda row: {name: row[name] for name in SHARED if name in row})]
+    for shared, own in groups if 2 * len(groups) < len(rows) else [({}, rows)]:
+        names = dict.fromkeys(name for row in own for name in row if name not in shared)
+        lines.append(shared | {"columns": {name: [_short(row.get(name)) for row in own] for name in names}})
+    return lines
+
+
+def _short(value: Any) -> Any:
+    """A whole number without its point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def curve_chart(name: str, title: str, axis: str, column: str, marks: int = 0, **more: Any) -> Chart:

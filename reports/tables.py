@@ -41,7 +41,8 @@ class Table:
     def options(self) -> dict[str, Any]:
         """For DataTables: in the order given until a header is clicked, in pages where there are more rows than one holds."""
         several = len(self.rows) > self.page_length
-        shows = {"paging": several, "info": several, "searching": several or len(self.rows) > SEARCHED}
+        searched = several or len(self.rows) > SEARCHED
+        shows = {"paging": several, "info": several, "layout": {"topEnd": "search" if searched else None}}
         pages = {"pageLength": self.page_length, "lengthMenu": [self.page_length, 50, 100, 500]}
         return {"order": [], "titleRow": int(bool(self.groups)), "scrollX": True, "autoWidth": False} | pages | shows
 

@@ -55,7 +55,7 @@ def test_every_chart_and_its_menu_have_a_name(context: BrowserContext, sweep_pag
     titles = page.locator("figure h3").all_inner_texts()
     names = page.locator(".chart summary").evaluate_all("all => all.map(one => one.ariaLabel)")
     assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 10
-    assert page.locator("svg.marks").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
+    assert page.locator(".chart-wrapper").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
 
 
 def test_charts_follow_a_window_that_changes(context: BrowserContext, sweep_page: Path):
@@ -240,6 +240,13 @@ def test_filters_leave_rows_of_tables_and_samples(context: BrowserContext, sweep
     ]
     page.select_option("#seed", label="2")
     assert page.locator("#samples details:visible summary").all_inner_texts() == ["routed beta=0.02 · seed 2 (routed, running)"]
+
+
+def test_a_table_without_a_search_box_is_filtered_too(context: BrowserContext, flat_page: Path):
+    page = with_runs(opened(context, flat_page))
+    page.select_option("#filter0", label="1")
+    rows = page.locator("#cost tbody tr td:first-child").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ["two"] and page.locator("#cost_wrapper .dt-search").count() == 0
 
 
 def test_a_click_on_a_line_chooses_and_offers_its_runs_and_escape_ends_it(context: BrowserContext, sweep_page: Path):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.charts import Charts, coinciding
+from reports.charts import Charts, coinciding, packed
 from reports.run_charts import comparison, run_modes
 
 TITLES = {"reward": ("Reward", "mean reward"), "kl": ("KL", "nats")}
@@ -81,3 +81,24 @@ def test_two_runs_have_their_difference_and_more_have_none():
     assert [panel.title for panel in two.panels] == ["Reward", "Reward: B − A"]
     assert [panel.title for panel in three.panels] == ["Reward"]
     assert [entry.text for entry in three.legends[0].entries] == ["A", "B", "C"]
+
+
+def unpacked(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As the page's script reads them: what is None was not there."""
+    rows = []
+    for line in lines:
+        shared = {name: value for name, value in line.items() if name != "columns"}
+        for values in zip(*line["columns"].values(), strict=True):
+            named = zip(line["columns"], values, strict=True)
+            rows.append(shared | {name: value for name, value in named if value is not None})
+    return rows
+
+
+def test_rows_are_packed_by_line_and_nothing_is_lost():
+    means = [{"c": 0, "x": float(x), "y0": 0.5 * x, "h0": 1.0} for x in range(3)]
+    seeds = [{"c": 0, "s": s, "x": float(x), "y0": 0.25} for s in range(2) for x in range(3)]
+    lines = packed([*means, *seeds])
+    assert lines[0] == {"c": 0, "columns": {"x": [0, 1, 2], "y0": [0, 0.5, 1], "h0": [1, 1, 1]}}
+    assert [line.get("s") for line in lines] == [None, 0, 1] and unpacked(lines) == [*means, *seeds]
+    mixed = [{"c": i % 2, "x": i, "y0": 0.5} for i in range(5)]
+    assert len(packed(mixed)) == 1 and unpacked(packed(mixed)) == mixed and packed([]) == [{"columns": {}}]
