@@ -98,13 +98,10 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
     config = run.config
     count = training_samples(run)
     base = evaluate_modes(run, [mode for mode in modes_of(run) if mode == BASE], count, sampled=base_samples(run, count))
-
-    def evaluations() -> dict[str, ModeEvaluation]:
-        return evaluate_modes(run, [mode for mode in modes_of(run) if mode != BASE], count, base.get(BASE)) | base
-
+    trained = [mode for mode in modes_of(run) if mode != BASE]
     if run.step == 0:
         # The policy is the base now, unless it continues another run's: one evaluation says it all.
-        start = base if base and not config.continue_from else evaluations()
+        start = base if base and not config.continue_from else evaluate_modes(run, trained, count, base.get(BASE)) | base
         reporter.say(
             f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
             f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
@@ -118,7 +115,8 @@ def training_loop(run: Run, reporter: Reporter, stop: StopRequest) -> dict[str, 
         with stop.deferred():
             reporter.step(train_step(run))
             if run.step % config.eval_every == 0 and run.step < config.max_steps:
-                report_evaluation(reporter, evaluations(), run.step)
+                now = evaluate_modes(run, trained, count, base.get(BASE))
+                report_evaluation(reporter, now | base, run.step)
             if run.step % config.save_steps == 0 or run.step == config.max_steps or stop.requested:
                 save_checkpoint(run, reporter.folder)
         if stop.requested:
