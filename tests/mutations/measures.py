@@ -174,15 +174,20 @@ MEASURES = [
         "tests/runs/test_trainer.py",
         (
             "collapse-between-without-base",
-            "count, base.get(BASE))",
-            "count)",
+            "count, base.get(BASE)) | base",
+            "count) | base",
             "tests/runs/test_trainer.py::test_evaluations_between_compare_with_the_base",
         ),
-        ("base-missing-between", "report_evaluation(reporter, trained | base,", "report_evaluation(reporter, trained,", WRITES),
+        (
+            "base-missing-between",
+            "report_evaluation(reporter, evaluations(), run.step)",
+            "report_evaluation(reporter, {mode: each for mode, each in evaluations().items() if mode != BASE}, run.step)",
+            WRITES,
+        ),
         (
             "nothing-before-the-first-step",
-            "start = base or evaluate_modes(run, modes_of(run), count)",
-            "start = base",
+            "else evaluations())",
+            "else base)",
             "tests/runs/test_trainer.py::test_full_fine_tuning_without_beta_has_one_mode_and_is_evaluated_before_the_first_step",
         ),
         (
@@ -193,9 +198,15 @@ MEASURES = [
         ),
         (
             "blind-detector-not-in-the-summary",
-            "metrics, warnings_at_start(run.config, start))",
-            "metrics)",
+            "*warnings_at_start(run.config, start[:1])]",
+            "]",
             "tests/runs/test_trainer.py::test_a_detector_that_sees_nothing_is_said_at_once_and_in_the_summary",
+        ),
+        (
+            "continued-run-seen-as-the-base",
+            "base and not config.continue_from",
+            "base",
+            "tests/runs/test_continuation.py::test_before_the_first_step_it_evaluates_the_source_s_modes_and_the_base",
         ),
         ("final-samples-ignored", "config.eval.final_samples or count", "count", WRITES),
     ),
@@ -224,6 +235,12 @@ MEASURES = [
             "0",
             "tests/runs/test_reporting.py::test_metrics_and_timing_have_every_step_and_samples_the_logged_ones",
         ),
+    ),
+    *changes_of(
+        "runs/continuation.py",
+        "tests/runs/test_continuation.py",
+        ("source-not-loaded", "load_weights(run, checkpoint)", "pass"),
+        ("changed-source-taken", "!= digest:", "is None:"),
     ),
     *changes_of(
         "runs/tracking.py",

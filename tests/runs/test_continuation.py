@@ -152,7 +152,7 @@ def test_other_adapters_are_refused_in_a_line_and_nothing_is_made(
         str(error.value)
         == f"--continue_from {experiment.continue_from}: {said}; its weights fit none but its own adapters and base"
     )
-    assert not experiment.output_dir.exists()
+    assert not list(experiment.output_dir.glob("*"))
 
 
 def test_another_base_is_refused(continued: Callable[..., Experiment]):
@@ -161,7 +161,7 @@ def test_another_base_is_refused(continued: Callable[..., Experiment]):
     made_of.write_text(json.dumps(read_object(made_of) | {"base_fingerprint": "another"}))
     with pytest.raises(UserError, match=r"began with other base weights than --model .*: run.json says another, not "):
         train(experiment, quiet=True)
-    assert not experiment.output_dir.exists()
+    assert not list(experiment.output_dir.glob("*"))
 
 
 def test_more_steps_are_no_resumption_and_the_line_says_what_is(checkpoint: Callable[[str], Path], capsys):

@@ -256,7 +256,7 @@ def test_damaged_tensors_are_refused(checkpoint, capsys, file: str, change: str)
 
 def test_a_folder_that_is_no_checkpoint_is_refused_with_those_nearby(checkpoint, capsys):
     run_folder = checkpoint("routed").parent
-    for wrong in (run_folder, run_folder / "checkpoint-4", run_folder / "train.log"):
+    for wrong in (run_folder / "checkpoint-4", run_folder / "train.log"):
         said = refusal(wrong, capsys)
         assert "checkpoint-STEP" in said and "checkpoint-2" in said and "checkpoint-3" in said
 

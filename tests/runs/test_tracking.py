@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import runs.trainer
+import wandb
 from configs.experiment import Experiment
 from grpo.run import prepare
 from records.folder import RunFolder
@@ -20,10 +22,12 @@ from records.rows import read_rows
 from runs.tracking import Tracker, samples_panel, tracking
 from runs.trainer import RunRecord, resume, train
 from tests.helpers import failing, only_run
+from tests.runs.wandb_server import wandb_server
 
 WANDB = [sys.executable, "-m", "wandb"]
 ROUTED = {"reward": "sentence_length_5_with_happy", "routing.enabled": True, "lr": 0.05, "eval_every": 2, "logging_steps": 2}
 OFFLINE = {**ROUTED, "max_steps": 5, "save_steps": 2, "wandb.mode": "offline", "wandb.group": "a sweep"}
+KEY = "0123456789abcdef" * 3
 SCRIPT = "<script>alert(1)</script>"
 SAMPLE = {"prompt": 'said\n"no" &', "completion": SCRIPT, "reward": 1.0, "advantage": 0.5}
 MODES = ("both", "retain_only", "forget_only", "base")
@@ -187,8 +191,31 @@ def test_of_a_run_that_the_server_has_already_the_rest_is_told(tracked: Path, ti
     assert [("reward" in names, "eval_reward/both" in names) for _, names in told] == [(True, False), (False, True)] * 2
 
 
-def test_wandbs_sync_finds_the_run(tracked: Path):
-    done = subprocess.run([*WANDB, "sync", "--dry-run", tracked / "wandb"], capture_output=True, text=True, check=True)
-    (file,) = tracked.glob("wandb/offline-run-*/run-*.wandb")
-    assert "Would sync 1 run(s):" in done.stderr
-    assert file.name in done.stderr
+def test_wandbs_sync_uploads_each_step_once(tracked: Path):
+    with wandb_server() as server:
+        account = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        command = [*WANDB, "sync", tracked / "wandb"]
+        subprocess.run(command, env=os.environ | account, capture_output=True, text=True, check=True, timeout=100)
+        told = [{name: value for name, value in row.items() if name in ("_step", "reward")} for row in server.rows()]
+    assert told == [{"_step": row["step"], "reward": row["reward"]} for row in read_rows(tracked, "metrics.jsonl")]
+
+
+def test_online_a_run_taken_up_again_goes_on_where_the_server_is(
+    tiny: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+):
+    """After a checkpoint at step 2 the server had a third step, whose figures the resumed run has again."""
+    with wandb_server() as server, monkeypatch.context() as patch:
+        wandb.teardown()  # what it has read of its environment so far
+        patch.setenv("WANDB_BASE_URL", server.url)
+        patch.setenv("WANDB_API_KEY", KEY)
+        experiment = tiny(**OFFLINE | {"wandb.mode": "online"})
+        with patch.context() as crash, pytest.raises(RuntimeError):
+            failing(crash, runs.trainer, "train_step", RuntimeError("the machine is gone"), at=3)
+            train(experiment, quiet=True)
+        folder = only_run(experiment.output_dir)
+        assert [row["_step"] for row in server.rows()] == [0, 1, 2]
+        resume(folder, quiet=True)
+        wandb.teardown()
+        told = [(row["_step"], row["reward"]) for row in server.rows()]
+    assert told == [(row["step"], row["reward"]) for row in read_rows(folder, "metrics.jsonl")]
+    assert len(list(folder.glob("wandb/*run-*"))) == 1
