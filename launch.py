@@ -73,7 +73,6 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
     if options.list is None:
         refuse_inert(options.experiment, named)
         refuse_idle_share(options.experiment, named)
-        check_names(options.experiment)
     elif others := sorted({*named, *options_named(words)} - {"list", "plugin", "plugins", "config"}):
         raise UserError(f"--{others[0]}: has no effect with --list {options.list}")
     if options.print_config and options.resume is not None:
@@ -86,6 +85,7 @@ def launch(words: Sequence[str]) -> int:
     if options.list is not None:
         print(listing(options.list, options.experiment.plugins))
         return 0
+    check_names(options.experiment)  # before PyTorch is loaded, as most of what can be wrong is by now
     if options.print_config:
         from grpo.run import prepare  # which knows whether there is a GPU
 

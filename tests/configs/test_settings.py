@@ -9,7 +9,6 @@ from pydantic import Field
 
 from configs.errors import UserError
 from configs.experiment import (
-    PART_OF_NAME,
     AdapterSettings,
     Experiment,
     GRPOSettings,
@@ -17,6 +16,7 @@ from configs.experiment import (
     RoutingSettings,
     SamplingSettings,
 )
+from configs.setting_kinds import PART_OF_NAME
 from configs.settings import settings
 
 TAGS = "must be a list of texts of at most 64 characters, without commas"

@@ -100,6 +100,8 @@ def carry_out(at_work: None, tiny_words: Words) -> CarryOut:  # noqa: ARG001
 
 
 def small_run(words: list[str], tiny_words: list[str]) -> list[str]:
+    if "--list" in words:
+        return words
     if "--resume" in words:
         Path("output/RUN/status.json").write_text('{"state": "interrupted", "step": 3}')
         return words
