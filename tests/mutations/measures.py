@@ -181,8 +181,8 @@ MEASURES = [
         ("base-missing-between", "report_evaluation(reporter, trained | base,", "report_evaluation(reporter, trained,", WRITES),
         (
             "nothing-before-the-first-step",
-            "start = base or evaluate_modes(run, modes_of(run), count)",
-            "start = base",
+            "base or evaluate(run, display, modes_of(run), count))",
+            "base)",
             "tests/runs/test_trainer.py::test_full_fine_tuning_without_beta_has_one_mode_and_is_evaluated_before_the_first_step",
         ),
         (
