@@ -1,4 +1,6 @@
-"""What will run: the settings with every default worked out. Nothing in it is None but where None says that there is none."""
+"""What will run: the settings with every default worked out. Nothing in it is None but where None says that there is none, or
+that PyTorch's own choice stands (`threads`).
+"""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path

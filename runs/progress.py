@@ -27,7 +27,8 @@ class Display:
     """Only one bar is seen at a time, so that a notebook shows one."""
 
     def __init__(self, console: Console):
-        self.console, self.folder, self.step = console, None, 0
+        self.console, self.step = console, 0
+        self.folder: RunFolder | None = None
         columns = TextColumn("{task.description}"), BarColumn(), Count(), TimeRemainingColumn()
         self.bars = progress_bar(console, *columns)
         self.training = self.bars.add_task("", total=None, visible=False)
@@ -40,8 +41,7 @@ class Display:
 
     def follow(self, folder: RunFolder, step: int = 0) -> None:
         """From here on its status.json is kept; so many steps have been done."""
-        self.folder: RunFolder | None = folder
-        self.step = step
+        self.folder, self.step = folder, step
 
     def tell(self, phase: str) -> None:
         """In status.json."""

@@ -23,6 +23,7 @@ from envs.registry import REWARDS
 from envs.types import FIRST_EVAL_INDEX, Completion
 from grpo.run import Run
 from records.rows import read_rows
+from records.signals import Interrupted
 from runs.listing import listing
 from runs.preflight import PreflightFailure
 from tests.helpers import FEW_STORIES, log_lines, only_run
@@ -402,6 +403,23 @@ def test_a_wrong_name_is_answered_without_torch_and_with_what_may_be_meant(words
     done = subprocess.run([*command, *words.split()], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "2 False\n"
     assert re.fullmatch(re.escape(f"error: {message}\n").replace(r"\.\*", ".*"), done.stderr)
+
+
+def test_an_interruption_says_the_whole_command_that_goes_on(tmp_path: Path):
+    folder = tmp_path / "my output" / "run"
+    (folder / "checkpoint-3.tmp").mkdir(parents=True)
+    command = f"uv run launch.py --resume '{folder}'"
+    stop = Interrupted("asked to stop", folder)
+    assert launch.how_to_go_on(KeyboardInterrupt()) == "nothing has been kept: it had not begun"
+    assert launch.how_to_go_on(stop) == f"there is no checkpoint yet, so this starts it again: {command}"
+    (folder / "checkpoint-3").mkdir()
+    assert launch.how_to_go_on(stop) == f"to go on from the last checkpoint: {command}"
+
+
+def test_threads_are_for_the_cpu(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
+    assert refused("--threads", "0") == "--threads 0: must be at least 1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert refused("--threads", "2", "--device", "cuda") == "--threads 2: has no effect with --device cuda"
 
 
 def test_help_is_the_way_out(capsys: pytest.CaptureFixture[str]):

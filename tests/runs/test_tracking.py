@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import wandb
 
 import runs.trainer
-import wandb
 from configs.experiment import Experiment
 from grpo.run import prepare
 from records.folder import RunFolder
