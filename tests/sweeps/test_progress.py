@@ -305,7 +305,7 @@ def test_only_as_many_rows_as_fit_are_shown(tmp_path: Path):
     board.update(dict.fromkeys(names, "waiting") | {names[13]: "running"})
     lines = shown(board, 80)
     assert len(lines) <= 9
-    assert lines[1].split()[:3] == ["…ings_13", "s42", "loading"]
+    assert lines[1].split()[:3] == ["…ttings_13", "s42", "loading"]
     assert lines[-2:] == ["… 14 more", "demo: 20 runs: 1 running, 19 waiting; 0 s so far, – left"]
 
 
