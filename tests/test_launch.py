@@ -52,7 +52,9 @@ def test_a_run_from_the_command_line_to_its_summary(
     printed = capsys.readouterr()
     folder = only_run(tmp_path / "output")
     assert folder.name.startswith(f"{name}beta0.02_bs8_s42")
-    assert json.loads((folder / "status.json").read_text()) == {"state": "finished", "step": 3}
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["step"]) == ("finished", 3)
+    assert status["seconds"]["loading"] > 1.0  # with the imports of its process
     assert set(json.loads((folder / "evaluation.json").read_text())["modes"]) == modes
 
     log = (folder / "train.log").read_text().splitlines()
