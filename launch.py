@@ -59,14 +59,15 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
     return options
 
 
-def launch(words: Sequence[str]) -> int:
+def launch(words: Sequence[str], began: float | None) -> int:
+    """`began` is when a process was started for this, as `time.time` has it; None where it is another's."""
     options = parse_options(words)
     from runs.resume import run_to_resume  # after parsing, so that --help and typing errors answer at once
     from runs.trainer import resume, train
 
     try:
         if options.resume is None:
-            train(options.experiment, began=psutil.Process().create_time())
+            train(options.experiment, began=began)
         else:
             resume(run_to_resume(options.resume, options.experiment), options.experiment)
     except KeyboardInterrupt as stop:
@@ -76,7 +77,8 @@ def launch(words: Sequence[str]) -> int:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    return run_main(lambda: launch(sys.argv[1:] if words is None else words))
+    began = psutil.Process().create_time() if words is None else None
+    return run_main(lambda: launch(sys.argv[1:] if words is None else words, began))
 
 
 if __name__ == "__main__":
