@@ -80,7 +80,8 @@ def parse_options(words: Sequence[str]) -> LaunchOptions:
     return options
 
 
-def launch(words: Sequence[str]) -> int:
+def launch(words: Sequence[str], began: float | None) -> int:
+    """`began` is when a process was started for this, as `time.time` has it; None where it is another's."""
     options = parse_options(words)
     if options.list is not None:
         print(listing(options.list, options.experiment.plugins))
@@ -96,7 +97,7 @@ def launch(words: Sequence[str]) -> int:
 
     try:
         if options.resume is None:
-            train(options.experiment, command=["launch.py", *words], began=psutil.Process().create_time())
+            train(options.experiment, command=["launch.py", *words], began=began)
         else:
             resume(run_to_resume(options.resume, options.experiment), options.experiment)
     except KeyboardInterrupt as stop:
@@ -115,7 +116,8 @@ def how_to_go_on(stop: KeyboardInterrupt) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    return run_main(lambda: launch(sys.argv[1:] if words is None else words))
+    began = psutil.Process().create_time() if words is None else None
+    return run_main(lambda: launch(sys.argv[1:] if words is None else words, began))
 
 
 if __name__ == "__main__":

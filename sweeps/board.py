@@ -25,8 +25,8 @@ from sweeps.progress import (
 )
 
 REFRESH, TOTALS = 1.0, 30.0  # seconds between tables, between plain lines of totals
-# Columns of the screen that all but the run's label take, and the screen below which the time of a step is left out.
-FIXED, NARROW = 82, 100
+FIXED = 82  # columns of the screen that all but the run's label take
+LEFT_OUT = {"s/step": 100, "KL": 92}  # on screens that are narrower
 
 
 def run_label(run: PlannedRun) -> str:
@@ -38,7 +38,7 @@ def progress_table(runs: Sequence[RunProgress], width: int, height: int) -> Tabl
     """Running runs first, as many rows as fit."""
     ordered = sorted(runs, key=lambda run: STATES.index(run.state))
     room = max(1, height - 4)  # header, line, what is left out, totals
-    left_out = {COLUMNS.index("s/step")} if width < NARROW else set()
+    left_out = {COLUMNS.index(name) for name, least in LEFT_OUT.items() if width < least}
     label = max(12, width - FIXED + 8 * len(left_out))
     table = plain_table(*(name for i, name in enumerate(COLUMNS) if i not in left_out))
     for run in ordered[:room]:

@@ -63,8 +63,10 @@ def test_every_door_takes_a_folder_s_name_literally(
     assert report.main([f"{NAME}/out/{run.name}", f"{NAME}/out/{run.name}", "--out", f"{NAME}/page.html"]) == 0
     made = [run / "report.html", folder / "page.html", folder / "exported" / "model.safetensors", run / "checkpoint-3"]
     assert all(path.exists() for path in made)
+    status = json.loads((run / "status.json").read_text())  # of a run that was taken up again, which does not tell
+    (run / "status.json").write_text(json.dumps(status | {"seconds": {"loading": 1.0, "training": 1.0, "evaluating": 1.0}}))
     capsys.readouterr()
     assert sweep.main(words_in(NAME, tiny_words, "--routing.enabled", "--grid=seed=1,2", "--dry_run")) == 0
-    assert f"a step, the median of {NAME}/out/{run.name}" in capsys.readouterr().out
+    assert f"a completion of an evaluation: {NAME}/out/{run.name}" in capsys.readouterr().out
     assert files(folder.parent / MEANT) == beside
     assert {path.name for path in folder.parent.iterdir()} == {NAME, MEANT}

@@ -1,5 +1,6 @@
 """A sweep's folder written by earlier code is read for ever: two finished dual-adapter runs, and two that failed at once."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -46,12 +47,16 @@ def test_figures_are_the_means_of_the_samples(sweep: SweepFiles):
 
 
 def test_its_summary_is_what_it_was(sweep: SweepFiles, tmp_path: Path):
-    """The answer is all that has been added."""
+    """The answer, the sample and what a stop rule ended are all that has been added."""
     summary = summarize_sweep(sweep)
     write_summary(tmp_path, summary)
-    assert (tmp_path / "summary.csv").read_text() == (EARLIER / "summary.csv").read_text()
+    texts = [(folder / "summary.csv").read_text().splitlines() for folder in (tmp_path, EARLIER)]
+    rows, earlier = ([*csv.DictReader(lines)] for lines in texts)
+    assert [row.pop("stopped") for row in rows] == ["0"] * len(earlier) and rows == earlier
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written.pop("answer")[0]["routed"]["configuration"] == "routed"
+    assert (written.pop("sample"), written.pop("stopped")) == (None, {})
+    assert [entry["runs"].pop("stopped") for entry in (written, *written["configurations"])] == [0, 0, 0]
     assert written == json.loads((EARLIER / "summary.json").read_text())
 
 

@@ -1,10 +1,12 @@
 """A run's folder: whole files, rows that can be read again, and nothing replaced that is not a run."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+import records.folder
 from configs.errors import UserError
 from records.folder import RunFolder, check_free, create, write_json, write_whole
 from records.rows import read_object, read_rows
@@ -142,3 +144,18 @@ def test_where_no_folder_can_be_made_is_one_line_to_the_user(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"--output_dir {tmp_path}/file/out: cannot be written: Not a directory"):
         create(tmp_path / "file" / "out" / "run", CONFIG, {}, overwrite=False)
+
+
+def test_seconds_are_counted_by_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = [100.0]
+    monkeypatch.setattr(records.folder.time, "time", lambda: now[0])
+    folder = RunFolder(tmp_path)
+    folder.began(90.0)
+    for seconds, phase in ((5.0, "training"), (3.0, "evaluating"), (1.0, "training"), (2.0, "training")):
+        now[0] += seconds
+        folder.status("running", 1, phase=phase)
+    now[0] += 4.0
+    assert folder.seconds_so_far() == {"loading": 15.0, "training": 3.0 + 2.0 + 4.0, "evaluating": 1.0}
+    assert json.loads((tmp_path / "status.json").read_text()) == {"state": "running", "step": 1, "phase": "training"}
+    now[0] -= 50.0  # the clock was set back
+    assert folder.seconds_so_far() == {"loading": 15.0, "training": 5.0, "evaluating": 1.0}

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import UserError
 from records.names import kind_of
-from records.reader import first_of_each_mode, read_run, read_sweep
+from records.reader import RunFiles, first_of_each_mode, read_run, read_sweep
 from records.rows import read_rows
 from tests.reports.report_runs import MADE_OF, metric_rows, mode_figures, planned, sample, write_plan, write_run, write_sweep
 
@@ -189,3 +189,16 @@ def test_the_first_of_each_mode_keep_their_order():
 
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path):
     assert read_rows(tmp_path, "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "doing"),
+    [
+        ("running", "loading", "loading"),
+        ("running", None, "running"),
+        ("stopped", "evaluating", "stopped"),
+        ("finished", None, "finished"),
+    ],
+)
+def test_what_a_run_is_doing(state: str, phase: str | None, doing: str):
+    assert RunFiles("a", "full", "full", {}, state=state, phase=phase).doing == doing

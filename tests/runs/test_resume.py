@@ -59,6 +59,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     assert [row["step"] for row in read_rows(folder, "timing.jsonl")] == [
         row["step"] for row in read_rows(folder, "metrics.jsonl")
     ]
+    end = read_object(folder / "status.json")
+    found["status.json"] = json.dumps({name: end[name] for name in end if name not in ("seconds", "peak_memory")}).encode()
     return {name: content for name, content in found.items() if name != "timing.jsonl"}
 
 
