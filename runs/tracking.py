@@ -97,7 +97,8 @@ def tracking(config: ResolvedExperiment, folder: RunFolder) -> Iterator[Tracker 
     settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, disable_git=True)
     kind = kind_of(to_dict(config))
     run = wandb.init(project=config.wandb.project, group=config.wandb.group or None, name=folder.path.name, dir=folder.path,
-                     mode=config.wandb.mode, config=to_dict(config), settings=settings, job_type=kind, tags=[kind],
+                     mode=config.wandb.mode, config=to_dict(config), settings=settings, job_type=kind,
+                     tags=[*dict.fromkeys([kind, *config.tags])], notes=config.notes or None,
                      id=earlier[-1].stem.removeprefix("run-") if earlier else None,
                      resume="allow" if config.wandb.mode == "online" else None)  # fmt: skip
     exit_code = 1

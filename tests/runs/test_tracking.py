@@ -26,7 +26,15 @@ from tests.runs.wandb_server import wandb_server
 
 WANDB = [sys.executable, "-m", "wandb"]
 ROUTED = {"reward": "sentence_length_5_with_happy", "routing.enabled": True, "lr": 0.05, "eval_every": 2, "logging_steps": 2}
-OFFLINE = {**ROUTED, "max_steps": 5, "save_steps": 2, "wandb.mode": "offline", "wandb.group": "a sweep"}
+OFFLINE = {
+    **ROUTED,
+    "max_steps": 5,
+    "save_steps": 2,
+    "wandb.mode": "offline",
+    "wandb.group": "a sweep",
+    "tags": ("first", "second"),
+    "notes": "what for",
+}
 KEY = "0123456789abcdef" * 3
 SCRIPT = "<script>alert(1)</script>"
 SAMPLE = {"prompt": 'said\n"no" &', "completion": SCRIPT, "reward": 1.0, "advantage": 0.5}
@@ -103,13 +111,14 @@ def test_wandb_has_the_numbers_of_the_runs_files(tracked: Path, records: list[di
 
 def test_the_run_lies_in_the_folder_and_has_its_name_its_kind_and_its_group(tracked: Path, records: list[dict[str, Any]]):
     (run,) = of_type(records, "run")
-    described = {key: run.get(key) for key in ("display_name", "project", "run_group", "job_type", "tags")}
+    described = {key: run.get(key) for key in ("display_name", "project", "run_group", "job_type", "tags", "notes")}
     assert described == {
         "display_name": tracked.name,
         "project": "small-rl",
         "run_group": "a sweep",
         "job_type": "routed",
-        "tags": ["routed"],
+        "tags": ["routed", "first", "second"],
+        "notes": "what for",
     }
     assert of_type(records, "exit")[0].get("exit_code") == 0
 
