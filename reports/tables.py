@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 MISSING = "–"
@@ -31,7 +32,7 @@ class Table:
     groups: Sequence[tuple[str, int]] = ()  # above the header: what so many columns have in common, or ""
     page_length: int = PAGE_LENGTH
 
-    @property
+    @cached_property
     def numeric(self) -> set[int]:
         """Columns, from 0, in which nothing else than numbers and gaps stand."""
         columns = enumerate(zip(*self.rows, strict=True))
