@@ -26,6 +26,7 @@ from tests.reports.report_runs import (
     write_sweep,
 )
 from tests.reports.test_answer_section import write_answered
+from tests.reports.test_run_charts import unpacked
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,10 +53,16 @@ def text_of(path: Path) -> str:
     return " ".join(" ".join(Text(path.read_text()).parts).split())
 
 
-def spec(path: Path, name: str) -> dict[str, Any]:
-    script = re.search(rf'id="spec-{name}">(.*?)</script>', path.read_text(), re.DOTALL)
+def charts(path: Path, name: str) -> dict[str, Any]:
+    """What the page's script is given of a section, its rows unpacked."""
+    script = re.search(rf'data-charts="{name}">(.*?)</script>', path.read_text(), re.DOTALL)
     assert script, name
-    return json.loads(script[1])
+    section = json.loads(script[1])
+    return section | {"rows": unpacked(section["lines"])}
+
+
+def titles(section: dict[str, Any]) -> list[str]:
+    return [panel["title"] for panel in section["panels"]]
 
 
 def run_door(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
@@ -102,35 +109,37 @@ def test_the_page_fetches_nothing(sweep: Path):
 
 
 def test_the_curves_on_the_page_are_the_means_and_bands(sweep: Path):
-    chart = spec(write_report(sweep), "training")
-    rows = [row for row in chart["datasets"]["curves"] if row["c"] == 0 and "s" not in row]
+    page = write_report(sweep)
+    chart = charts(page, "training")
+    rows = [row for row in chart["rows"] if row["c"] == 0 and "s" not in row]
     assert [(row["y0"], row["l0"], row["h0"]) for row in rows] == [
         (0.2, 0.1, 0.3),
         (0.3, 0.2, 0.4),
         (0.4, 0.3, 0.5),
         (0.5, 0.4, 0.6),
     ]
-    names = {row["c"]: (row["name"], row["kind"], row["value0"]) for row in chart["datasets"]["configurations"]}
-    assert names == {0: ("routed beta=0.01", "routed", 0.01), 1: ("routed beta=0.02", "routed", 0.02),
-                     2: ("lora beta=0.01", "lora", 0.01), 3: ("routed beta=0.1", "routed", 0.1)}  # fmt: skip
-    assert [panel["title"] for panel in chart["hconcat"]] == [
-        "Reward in training",
-        "Hack rate in training",
-        "KL to the reference",
+    script = re.search(r'id="runs-of-page">(.*?)</script>', page.read_text())
+    assert script is not None
+    assert [[*each.values()] for each in json.loads(script[1])["configurations"]] == [
+        ["routed beta=0.01", "routed", "0.01"],
+        ["routed beta=0.02", "routed", "0.02"],
+        ["lora beta=0.01", "lora", "0.01"],
+        ["routed beta=0.1", "routed", "0.1"],
     ]
+    assert titles(chart) == ["Reward in training", "Hack rate in training", "KL to the reference"]
 
 
 def test_every_axis_that_varies_has_a_filter(sweep: Path):
     page = write_report(sweep)
     selects = dict(re.findall(r'<select id="(\w+)"[^>]*>(.*?)</select>', page.read_text(), re.DOTALL))
     options = {name: re.findall(r'<option value="([^"]*)">([^<]*)<', body) for name, body in selects.items()}
-    assert options["filter0"] == [("", "all"), ("0", "0.01"), ("1", "0.02"), ("2", "0.1")]
-    assert options["seed"] == [("", "all, as a band"), ("0", "1"), ("1", "2")]
-    assert options["filterkind"] == [("", "all"), ("0", "routed"), ("1", "lora")]
-    assert [name for name, _ in options["colour"]] == ["name", "kind", "value0"]
+    assert options["filter0"] == [("", "all"), ("0.01", "0.01"), ("0.02", "0.02"), ("0.1", "0.1")]
+    assert options["seed"] == [("", "all, as a band"), ("1", "1"), ("2", "2")]
+    assert options["filterkind"] == [("", "all"), ("routed", "routed"), ("lora", "lora")]
+    assert [name for name, _ in options["colour"]] == ["configuration", "kind", "beta"]
     assert options["task"] == [("task", "task reward"), ("reward", "whole reward"), ("rewards/task", "task")]
-    bound = {param["bind"]["element"] for param in spec(page, "training")["params"]}
-    assert bound == {"#colour", "#filterkind", "#filter0", "#seed"}
+    keys = dict(re.findall(r'<select id="(\w+)" data-state="([^"]*)"', page.read_text()))
+    assert keys == {"colour": "colour", "filterkind": "kind", "filter0": "beta", "seed": "seed", "mode": "mode", "task": "task"}
 
 
 def test_what_was_not_computed_is_said_and_not_drawn(tmp_path: Path):
@@ -139,8 +148,7 @@ def test_what_was_not_computed_is_said_and_not_drawn(tmp_path: Path):
     text = text_of(page)
     assert "not in the runs' files, so not drawn: routing/hacked" in text
     assert "no evaluation during training" in text and "no evaluation yet" in text and "no samples yet" in text
-    titles = [panel["title"] for panel in spec(page, "training")["concat"]]
-    assert titles == ["Reward in training", "KL to the reference"]
+    assert titles(charts(page, "training")) == ["Reward in training", "KL to the reference"]
 
 
 def test_a_sweep_before_its_first_step_says_so(tmp_path: Path):
@@ -236,7 +244,7 @@ def test_two_runs_are_compared(tmp_path: Path, capsys):
 
 def test_their_curves_and_differences(tmp_path: Path):
     page = write_comparison(two_runs(tmp_path), tmp_path / "out.html")
-    rows = spec(page, "training")["datasets"]["curves"]
+    rows = charts(page, "training")["rows"]
     assert [row["y0"] for row in rows if row.get("r") == "B"] == [0.1, 0.2, 0.35, 0.5]
     assert [round(row["d0"], 9) for row in rows if "r" not in row] == [0, 0, 0.05, 0.1]
     assert page == tmp_path / "out.html"
@@ -408,7 +416,7 @@ def test_a_real_run_of_the_engine_is_reported(finished_run, tmp_path: Path):
     page = write_report(finished_run("routed"), tmp_path / "page.html")
     text = text_of(page)
     assert "state finished step 3 of 3" in text and "retain_only" in text and "Modes at the end" in text
-    assert {row["m"] for row in spec(page, "ablation")["datasets"]["modes"]} == {"base", "both", "retain_only", "forget_only"}
+    assert {row["m"] for row in charts(page, "ablation")["rows"]} == {"base", "both", "retain_only", "forget_only"}
 
 
 def test_reports_need_no_torch():
