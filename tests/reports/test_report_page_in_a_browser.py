@@ -181,13 +181,13 @@ def test_text_that_looks_like_code_stays_text(context: BrowserContext, sweep_pag
     assert seen == []
 
 
-def test_a_click_on_a_run_opens_its_samples_and_leaves_the_fragment_alone(context: BrowserContext, sweep_page: Path):
+def test_a_click_on_a_run_opens_its_samples_and_leaves_the_rest_of_the_fragment_alone(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
-    page.evaluate("page.set('seed', '1')")
+    page.evaluate("page.set('seed', '2')")
     page.locator("#results tbody button", has_text="routed beta=0.02 · seed 2").click()
     block = page.locator("#samples details[open][data-run='3']")
     assert block.locator("summary").inner_text().startswith("routed beta=0.02 · seed 2")
-    assert page.evaluate("location.hash") == "#seed=1"
+    assert page.evaluate("location.hash") == "#seed=2&run=3"
 
 
 def test_a_slider_leads_through_the_steps_by_keyboard_and_the_fragment_keeps_the_place(context: BrowserContext, tmp_path: Path):
