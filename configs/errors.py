@@ -42,9 +42,10 @@ class RunFailure(RuntimeError):
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """` (did you mean X?)`, X being the last part of a dotted name or close to it; empty where nothing is."""
-    same_word = [each for each in known if each.rpartition(".")[2] == name.lstrip("-")]
-    close = same_word or difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    word, words = name.lstrip("-"), {each.lstrip("-"): each for each in known}
+    same_word = [each for each in words if each.rpartition(".")[2] == word]
+    close = same_word or difflib.get_close_matches(word, words, n=1)
+    return f" (did you mean {words[close[0]]}?)" if close else ""
 
 
 def setting_error(name: str, value: Any, accepted: str) -> UserError:

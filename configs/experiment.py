@@ -167,7 +167,7 @@ class Experiment:
     """bfloat16 keeps the frozen matrices under adapters in half the memory, rounded; all is computed in float32."""
     require_eos: bool = True
     """Refuse a model that would hardly ever end a completion within its length; --no-require_eos for smoke tests."""
-    continue_from: SourcePath = ""
+    continue_from: Annotated[SourcePath, default_is("none")] = ""
     """A run's folder or one of its checkpoints: begin with its weights, at step 0, with an optimizer and a schedule of its
     own. The base stays the model: evaluations and the KL compare with that."""
     dataset: str = "nursery"

@@ -22,7 +22,7 @@ def run_title(run: RunFiles, length: int = 56) -> str:
 
 def state_cell(run: RunFiles) -> Cell:
     """While a run lives, what it is at."""
-    return Cell(run.doing, run.doing, title=run.error or "", style=f"state {run.state}")
+    return Cell(run.doing, run.state, title=run.error or "", style=f"state {run.state}")
 
 
 def _steps(run: RunFiles) -> str:

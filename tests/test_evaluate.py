@@ -311,7 +311,7 @@ def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str,
         ("", "--model_path: must be given"),
         (
             "--model_path nowhere",
-            "--model_path nowhere: no checkpoint; accepted is a run's folder",
+            "--model_path nowhere: no checkpoint; accepted is a run's folder, or a checkpoint-STEP in there",
         ),
         ("--model_path x --n_samples 0", "--n_samples 0: must be at least 1"),
         ("--model_path x --n_samples many", "--n_samples many: must be a whole number"),
@@ -337,7 +337,7 @@ def test_prompts_that_would_mislead_are_refused(checkpoint, capsys, prompt: str,
         ("export --model_path x --out y --format onnx", "--format onnx: accepted are hf, peft"),
         (
             "export --model_path x --out y",
-            "--model_path x: no checkpoint; accepted is a run's folder",
+            "--model_path x: no checkpoint; accepted is a run's folder, or a checkpoint-STEP in there",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_run_from_the_command_line_to_its_summary(
     assert folder.name.startswith(f"{name}beta0.02_bs8_s42")
     status = json.loads((folder / "status.json").read_text())
     assert (status["state"], status["step"]) == ("finished", 3)
-    assert {*status["seconds"]} == {"loading", "training", "evaluating"}
+    assert {*status["seconds"]} == {"loading", "rehearsing", "training", "evaluating"}
     assert set(json.loads((folder / "evaluation.json").read_text())["modes"]) == modes
 
     log = log_lines(folder)

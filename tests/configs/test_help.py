@@ -29,7 +29,7 @@ IN_WORDS = {
     "adapter.kind": "dual_lora with routing, else none",
     "env.detector": "the one that the reward names",
     **{f"adapter.{name}": str(value) for name, value in ADAPTER_DEFAULTS.items()},
-    **dict.fromkeys(["name", "tags", "notes", "wandb.group", "adapter.preset", "lora_rank"], "none"),
+    **dict.fromkeys(["name", "tags", "notes", "continue_from", "wandb.group", "adapter.preset", "lora_rank"], "none"),
 }
 
 

@@ -64,7 +64,7 @@ def test_nothing_warns(outputs: list[list[dict[str, Any]]]):
 def test_tables_go_where_they_are_written_to(outputs: list[list[dict[str, Any]]]):
     """And not into the notebook, as rich would have it."""
     (evaluation,) = [text for text in texts(outputs[1]) if text.startswith("[Evaluation @ 0]")]
-    assert evaluation.splitlines()[1].startswith("mode") and evaluation.splitlines()[2].startswith("base")
+    assert evaluation.splitlines()[1].split() == ["base"] and evaluation.splitlines()[2].startswith("reward")
 
 
 def test_the_record_is_a_few_lines(outputs: list[list[dict[str, Any]]]):

@@ -28,7 +28,7 @@ from runs.base_samples import base_samples, code_digest, ingredients, key_of
 from runs.evaluation import evaluate_modes, evaluation_samples, evaluation_uniforms, sample_mode
 from runs.resume import run_to_resume
 from runs.trainer import train
-from sweeps.dry_run import recorded_step_times, signature
+from sweeps.costs import recorded_costs, signature_of
 from sweeps.plan import make_plan
 from sweeps.plan_files import strangers, write_plan
 from tests.helpers import only_run
@@ -252,6 +252,7 @@ def test_a_sweep_s_folder_with_them_is_read_as_without(tiny: MakeExperiment):
     assert kept(plan.folder)
     assert strangers(plan) == []
     assert [(run.name, run.state) for run in read_sweep(plan.folder).runs] == [(first.name, "finished"), (second.name, "waiting")]
-    assert {time.source for time in recorded_step_times(plan, {signature(to_dict(first.experiment))}).values()} == {str(folder)}
+    wanted = {signature_of(first.experiment)}
+    assert recorded_costs(plan.folder.parent, plan.folder, wanted).keys() == wanted
     with pytest.raises(UserError, match=f"; the nearest, {folder.name}, has seed 1, not 2$"):
         run_to_resume("", tiny(**ROUTED, seed=2, output_dir=plan.folder))

@@ -17,7 +17,7 @@ from grpo.run import prepare
 from records.rows import read_rows
 from runs.stopping import stop_reason
 from runs.trainer import resume, train
-from tests.helpers import failing, model_that_says
+from tests.helpers import failing, log_lines, model_that_says
 
 MakeExperiment = Callable[..., Experiment]
 COLLAPSING = {"eval.num_prompts": 6, "max_steps": 9, "eval_every": 2, "save_steps": 3, "require_eos": False}
@@ -84,7 +84,7 @@ def test_a_stopped_run_is_evaluated_where_it_stops(collapsed: MakeExperiment):
     assert json.loads((record.folder / "evaluation.json").read_text())["step"] == 4
     summary = json.loads((record.folder / "summary.json").read_text())
     assert (summary["steps"], summary["warnings"]) == (4, [REASON])
-    assert f"WARNING: {REASON}" in (record.folder / "train.log").read_text().splitlines()
+    assert f"WARNING: {REASON}" in log_lines(record.folder)
 
 
 def test_until_then_it_is_the_run_without_a_rule(collapsed: MakeExperiment):
