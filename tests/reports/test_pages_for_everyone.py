@@ -54,6 +54,8 @@ def many_page(folder: Path) -> Path:
     return write_comparison([write_sweep(folder / "sweep")], folder / "many.html")
 
 
+# Two frames later all has the colours of the scheme.
+PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PAGES = (sweep_page, answered_page, run_page, pair_page, many_page)
 
 
@@ -82,9 +84,13 @@ def test_axe_core_finds_nothing_serious(seen: Page):
         for scheme in SCHEMES:
             seen.emulate_media(color_scheme=scheme)
             seen.wait_for_function(DRAWN)
-            seen.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # in its colours
+            seen.evaluate(
+                "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            )  # in its colours
             found = seen.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
-            told = [(each["id"], each["impact"], each["nodes"][0]["target"], each["nodes"][0]["failureSummary"]) for each in found]
+            told = [
+                (each["id"], each["impact"], each["nodes"][0]["target"], each["nodes"][0]["failureSummary"]) for each in found
+            ]
             assert told == [], f"{width} pixels, {scheme}"
 
 

@@ -16,7 +16,6 @@ import runs.evaluation
 import runs.restore
 from configs.errors import UserError
 from configs.experiment import Experiment, SamplingSettings
-from configs.naming import to_dict
 from configs.sweep import Sweep, checked
 from envs.prepare import folder_of
 from grpo.rollout import Rollout
