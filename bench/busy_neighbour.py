@@ -2,9 +2,8 @@
 
     uv run python -m bench.busy_neighbour
 
-Three ways to compute take turns: one thread; all threads, spinning while they wait, as PyTorch has them by itself; and the
-default of `launch.py`. It should be no worse than 1.3 times the better of the first two beside the neighbour, and cost nothing
-without.
+Three ways to compute take turns: one thread, all threads, and the default of `launch.py`, which measures how many do well. It
+should be no worse than 1.3 times the better of the first two beside the neighbour, and cost nothing without.
 """
 
 import json
@@ -26,14 +25,13 @@ from configs.errors import UserError
 from records import files
 from records.reader import is_run
 from records.rows import read_rows
-from runs.threads import CHOICES
 from sweeps.backends.local import cores, thread_limits
 
 ROOT = Path(__file__).parents[1]
 RUN = ("--reward", "happy_count", "--routing.enabled", "--batch_size", "8", "--num_generations", "4", "--wandb.mode", "disabled",
        "--eval.final_samples", "0", "--eval.num_prompts", "8", "--device", "cpu")  # fmt: skip
-ONE, ALL, DEFAULT = "one thread", "all threads, spinning", "default"
-WAYS = {ONE: thread_limits(1), ALL: {"GOMP_SPINCOUNT": "300000"}, DEFAULT: {}}  # the count is GNU's own
+ONE, ALL, DEFAULT = "one thread", "all threads", "default"
+WAYS = {ONE: ["--threads", "1"], ALL: ["--threads", str(cores())], DEFAULT: []}
 MOST = 1.3  # times the better of one and all threads
 SPIN = "while True: pass"
 
@@ -80,10 +78,18 @@ def neighbour(is_there: bool) -> Iterator[None]:
 
 def step_times(way: str, steps: int) -> list[float]:
     """Seconds of each step but the first, of a run in a process of its own. Raises UserError with what it said where it fails."""
-    chosen = {*CHOICES, *thread_limits(1)}
-    environment = {name: value for name, value in os.environ.items() if name not in chosen} | WAYS[way]
+    environment = {name: value for name, value in os.environ.items() if name not in thread_limits(1)}
     with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, str(ROOT / "launch.py"), *RUN, "--max_steps", str(steps), "--output_dir", temporary]
+        command = [
+            sys.executable,
+            str(ROOT / "launch.py"),
+            *RUN,
+            *WAYS[way],
+            "--max_steps",
+            str(steps),
+            "--output_dir",
+            temporary,
+        ]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise UserError(f"a run failed: {done.stderr.strip()}")

@@ -196,8 +196,10 @@ class Experiment:
     """What the run is for, in a sentence."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
-    threads: AtLeastOne | None = None
-    """That compute on the CPU; by default as many as there are cores, or what OMP_NUM_THREADS says."""
+    threads: Annotated[
+        AtLeastOne | None, default_is("what OMP_NUM_THREADS says, else what is fastest now: all, or fewer beside busy programs")
+    ] = None
+    """That compute on the CPU."""
     output_dir: PathSetting = Path("output")
     """Where run folders go."""
     overwrite: bool = False

@@ -21,6 +21,7 @@ from runs.checkpoint import CheckpointError, load_checkpoint, read_trainer
 from runs.continuation import begin_from_source
 from runs.preflight import preflight
 from runs.restore import check_made_of, read_config, recorded_settings
+from runs.threads import threads_for
 
 
 def recorded_config(folder: Path, experiment: Experiment | None) -> ResolvedExperiment:
@@ -73,7 +74,7 @@ def recorded_threads(folder: Path, config: ResolvedExperiment) -> int | None:
     is nothing to go on from. Raises UserError where others are wanted.
     """
     if config.device != "cpu" or is_not_loaded(folder):
-        return config.threads
+        return threads_for(config)[0]
     recorded = read_made_of(folder)["threads"]
     if config.threads not in (None, recorded):
         raise option_error(f"--threads {config.threads}: the run was begun with {recorded}; another number rounds differently")

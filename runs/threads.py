@@ -1,41 +1,65 @@
-"""How many threads compute on the CPU, and how they wait for one another.
+"""How many threads compute on the CPU: of 1, 2, 4, ..., the number with which small products are fastest now.
 
-PyTorch's threads spin while they wait. Where another program keeps a core busy, the thread that has none is waited for by
-spinning ones, which keep it from the cores that there are: a step took twenty times as long. So they are to sleep, after
-some 50 microseconds, which are longer than the gaps between products and much shorter than a time slice. How many threads
-there are is left alone: another number rounds differently, and a run's figures should not depend on its neighbours.
+PyTorch's threads spin while they wait for one another. Where another program keeps a core busy, the thread that has none is
+waited for by spinning ones, and a step takes many times as long as with one thread. Having them sleep instead would be
+independent of neighbours, but takes twice as long where there are none (bench/README.md). Another number of threads rounds
+differently, so the number is said and recorded, a resumed run goes on with it, and whoever sets it has it as it is set.
 """
 
 import os
-import sys
-from collections.abc import Iterator, MutableMapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-# Read once, when PyTorch is loaded. GNU's library heeds the second alone, others the first.
-POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # by which somebody has chosen already
+import torch
+
+from configs.resolved import ResolvedExperiment
+
+SET_OUTSIDE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # by the user, or by a sweep for its runs
+ROUNDS = 3
+SHORTER = 0.8  # than with all threads: what is less is noise
 
 
-def let_threads_sleep(environment: MutableMapping[str, str] = os.environ, is_too_late: bool = "torch" in sys.modules) -> None:
-    """From when PyTorch is loaded; where it has been, or somebody has chosen, all stays as it is."""
-    if not is_too_late and not any(name in environment for name in CHOICES):
-        environment.update(POLICY)
+def threads_for(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> tuple[int | None, list[str]]:
+    """The number for a new run, and what to say of it; None leaves PyTorch's as it is."""
+    most = torch.get_num_threads()
+    if config.device != "cpu":
+        return None, []
+    if config.threads is not None or most == 1 or any(name in environment for name in SET_OUTSIDE):
+        count = config.threads or most
+        return config.threads, [f"{count} thread{'' if count == 1 else 's'}"]
+    count = fastest(most, seconds_with)
+    few = f"{count} of {most} threads, with which small products take least time now; --threads {most} takes all"
+    return count, [few if count < most else f"{most} threads"]
 
 
-def note_on_threads(count: int, environment: MutableMapping[str, str] = os.environ) -> str:
-    """What a run's log says of them."""
-    if count == 1:
-        return "1 thread"
-    if chosen := ", ".join(f"{name} {environment[name]}" for name in CHOICES if name in environment):
-        return f"{count} threads ({chosen})"
-    return f"{count} threads, which spin while they wait: PyTorch was loaded first; beside busy programs fewer may be faster"
+def fastest(most: int, seconds: Callable[[int], float]) -> int:
+    """Of 1, 2, 4, ... and `most`, the number of threads with which work takes least time: the median of several rounds, in
+    which the numbers take turns. All of them, unless fewer are clearly faster."""
+    counts = [*(2**i for i in range(most.bit_length()) if 2**i < most), most]
+    rounds = [{count: seconds(count) for count in counts} for _ in range(ROUNDS)]
+    taken = {count: sorted(each[count] for each in rounds)[ROUNDS // 2] for count in counts}
+    best = min(counts, key=lambda count: (taken[count], -count))
+    return best if taken[best] < SHORTER * taken[most] else most
+
+
+def seconds_with(count: int) -> float:
+    """Of products such as a step has: many small ones, as decoding, and a few larger ones."""
+    row, matrix = torch.ones(32, 128), torch.ones(128, 512)
+    rows, head = torch.ones(640, 128), torch.ones(128, 4096)
+    with threads_of(count):
+        _ = rows @ head  # so that the threads are there
+        start = time.perf_counter()
+        for _ in range(10):
+            for _ in range(30):
+                _ = row @ matrix
+            _ = rows @ head
+        return time.perf_counter() - start
 
 
 @contextmanager
 def threads_of(count: int | None) -> Iterator[None]:
     """So many threads within; None leaves them as they are."""
-    import torch
-
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)

@@ -12,6 +12,7 @@ from rich.console import Console
 from bench import busy_neighbour
 from bench.busy_neighbour import ALL, DEFAULT, ONE, Figures, Options, measure, neighbour, show, step_times
 from configs.errors import UserError
+from sweeps.backends.local import cores
 
 FIGURES = Figures({ONE: 0.5, ALL: 5.0, DEFAULT: 0.6}, {ONE: 0.5, ALL: 0.4, DEFAULT: 0.41})
 
@@ -39,19 +40,20 @@ def test_ways_take_turns_and_medians_are_over_all_steps(monkeypatch: pytest.Monk
     assert asked == one_turn * 2
 
 
-def test_only_the_way_decides_what_a_run_finds_in_its_environment(monkeypatch: pytest.MonkeyPatch):
-    found: list[dict[str, str]] = []
+def test_only_the_way_decides_how_many_threads_a_run_has(monkeypatch: pytest.MonkeyPatch):
+    found: list[tuple[list[str], set[str]]] = []
 
-    def run(_: list[str], env: dict[str, str], **__: Any) -> CompletedProcess[str]:
-        found.append({name: value for name, value in env.items() if name.startswith(("OMP", "GOMP"))})
+    def run(words: list[str], env: dict[str, str], **__: Any) -> CompletedProcess[str]:
+        threads = [words[i : i + 2] for i, word in enumerate(words) if word == "--threads"]
+        found.append((sum(threads, []), {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & {*env}))
         return CompletedProcess([], 1, "", "no model")
 
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(busy_neighbour.subprocess, "run", run)
     for way in (ONE, ALL, DEFAULT):
         with pytest.raises(UserError, match="a run failed: no model"):
             step_times(way, 2)
-    assert found == [{"OMP_NUM_THREADS": "1"}, {"GOMP_SPINCOUNT": "300000"}, {}]
+    assert found == [(["--threads", "1"], set()), (["--threads", str(cores())], set()), ([], set())]
 
 
 def test_the_neighbour_is_there_within_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch):

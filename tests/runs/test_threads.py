@@ -1,49 +1,74 @@
-"""How threads wait is chosen before PyTorch is loaded, unless somebody has chosen; and said."""
+"""How many threads compute is measured, unless somebody has set it; and said."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
-from runs.threads import CHOICES, POLICY, let_threads_sleep, note_on_threads, threads_of
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.parametrize("chosen", CHOICES)
-def test_what_somebody_has_chosen_stays(chosen: str):
-    environment = {chosen: "x"}
-    let_threads_sleep(environment, is_too_late=False)
-    assert environment == {chosen: "x"}
+from configs.experiment import Experiment
+from grpo.run import prepare
+from runs import threads
+from runs.threads import ROUNDS, SET_OUTSIDE, fastest, seconds_with, threads_for, threads_of
 
 
-def test_where_torch_is_loaded_nothing_is_changed_and_it_is_said():
-    environment: dict[str, str] = {}
-    let_threads_sleep(environment, is_too_late=True)
-    assert environment == {}
-    said = "2 threads, which spin while they wait: PyTorch was loaded first; beside busy programs fewer may be faster"
-    assert note_on_threads(2, environment) == said
-    let_threads_sleep(environment, is_too_late=False)
-    assert environment == POLICY
-    assert note_on_threads(2, environment) == "2 threads (OMP_WAIT_POLICY PASSIVE, GOMP_SPINCOUNT 1000)"
-    assert note_on_threads(1, environment) == "1 thread"
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    with threads_of(4):
+        yield
 
 
-@pytest.mark.parametrize(("first", "expected"), [("", "1000"), ("import torch, ", "None")])
-def test_a_door_and_a_script_load_torch_with_it_unless_they_did_before(first: str, expected: str):
-    code = f"import {first[7:]}os, runs.trainer; print(os.environ.get('GOMP_SPINCOUNT'))"
-    environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [expected]
+def taking(times: dict[int, list[float]]) -> Callable[[int], float]:
+    """The seconds of each number, one round after another."""
+    left = {count: iter(each) for count, each in times.items()}
+    return lambda count: next(left[count])
 
 
-def test_threads_are_put_back():
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({1: [4.0], 2: [2.0], 4: [1.0]}, 4),
+        ({1: [1.0], 2: [1.0], 4: [1.0]}, 4),
+        ({1: [0.9], 2: [1.0], 4: [1.0]}, 4),  # within the noise
+        ({1: [1.0], 2: [0.7], 4: [9.0]}, 2),
+        ({1: [1.0], 2: [5.0], 4: [9.0]}, 1),
+        ({1: [1.0, 1.0, 1.0], 2: [0.1, 5.0, 5.0], 4: [0.1, 9.0, 9.0]}, 1),  # one lucky round
+        ({1: [1.0, 1.0, 1.0], 2: [1.1, 1.1, 1.1], 4: [50.0, 0.6, 0.6]}, 4),  # one unlucky round
+    ],
+)
+def test_the_fastest_number_is_taken_and_all_of_them_where_fewer_are_hardly_faster(times: dict[int, list[float]], expected: int):
+    rounds = {count: each * (ROUNDS // len(each)) for count, each in times.items()}
+    assert fastest(4, taking(rounds)) == expected
+
+
+def test_numbers_that_are_no_power_of_two():
+    measured: list[int] = []
+    assert fastest(6, lambda count: float(measured.append(count) is None)) == 6
+    assert measured == [1, 2, 4, 6] * ROUNDS
+
+
+def test_products_are_computed_with_as_many_and_the_number_is_put_back():
     before = torch.get_num_threads()
+    assert seconds_with(before + 1) > 0
+    assert torch.get_num_threads() == before
     with threads_of(before + 2):
         assert torch.get_num_threads() == before + 2
-    with threads_of(None):
-        assert torch.get_num_threads() == before
+        with threads_of(None):
+            assert torch.get_num_threads() == before + 2
     assert torch.get_num_threads() == before
+
+
+def test_a_run_takes_what_is_fastest_and_says_so(four_threads: None, monkeypatch: pytest.MonkeyPatch):
+    config = prepare(Experiment(device="cpu"))
+    monkeypatch.setattr(threads, "seconds_with", lambda count: {1: 1.0, 2: 5.0, 4: 9.0}[count])
+    few = "1 of 4 threads, with which small products take least time now; --threads 4 takes all"
+    assert threads_for(config, {}) == (1, [few])
+    monkeypatch.setattr(threads, "seconds_with", lambda count: 1 / count)
+    assert threads_for(config, {}) == (4, ["4 threads"])
+
+
+@pytest.mark.parametrize("name", SET_OUTSIDE)
+def test_what_is_set_is_not_measured(name: str, four_threads: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads, "seconds_with", None)
+    assert threads_for(prepare(Experiment(device="cpu")), {name: "4"}) == (None, ["4 threads"])
+    assert threads_for(prepare(Experiment(device="cpu", threads=1)), {}) == (1, ["1 thread"])
+    assert threads_for(prepare(Experiment(device="cpu", threads=3)), {name: "4"}) == (3, ["3 threads"])
