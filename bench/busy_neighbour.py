@@ -80,16 +80,8 @@ def step_times(way: str, steps: int) -> list[float]:
     """Seconds of each step but the first, of a run in a process of its own. Raises UserError with what it said where it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in thread_limits(1)}
     with tempfile.TemporaryDirectory() as temporary:
-        command = [
-            sys.executable,
-            str(ROOT / "launch.py"),
-            *RUN,
-            *WAYS[way],
-            "--max_steps",
-            str(steps),
-            "--output_dir",
-            temporary,
-        ]
+        words = [*RUN, *WAYS[way], "--max_steps", str(steps), "--output_dir", temporary]
+        command = [sys.executable, str(ROOT / "launch.py"), *words]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise UserError(f"a run failed: {done.stderr.strip()}")

@@ -197,7 +197,7 @@ class Experiment:
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1."""
     threads: Annotated[
-        AtLeastOne | None, default_is("what OMP_NUM_THREADS says, else what is fastest now: all, or fewer beside busy programs")
+        AtLeastOne | None, default_is("OMP_NUM_THREADS, else what is fastest now: all, or fewer beside busy programs")
     ] = None
     """That compute on the CPU."""
     output_dir: PathSetting = Path("output")

@@ -27,6 +27,7 @@ IN_WORDS = {
     "advantages": "good_only with routing or filter, else group",
     "reward_penalty_on": "forget where the reward has such components, else all",
     "adapter.kind": "dual_lora with routing, else none",
+    "threads": "OMP_NUM_THREADS, else what is fastest now: all, or fewer beside busy programs",
     "env.detector": "the one that the reward names",
     **{f"adapter.{name}": str(value) for name, value in ADAPTER_DEFAULTS.items()},
     **dict.fromkeys(["name", "tags", "notes", "continue_from", "wandb.group", "adapter.preset", "lora_rank"], "none"),

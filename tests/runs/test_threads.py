@@ -57,7 +57,8 @@ def test_products_are_computed_with_as_many_and_the_number_is_put_back():
     assert torch.get_num_threads() == before
 
 
-def test_a_run_takes_what_is_fastest_and_says_so(four_threads: None, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("four_threads")
+def test_a_run_takes_what_is_fastest_and_says_so(monkeypatch: pytest.MonkeyPatch):
     config = prepare(Experiment(device="cpu"))
     monkeypatch.setattr(threads, "seconds_with", lambda count: {1: 1.0, 2: 5.0, 4: 9.0}[count])
     few = "1 of 4 threads, with which small products take least time now; --threads 4 takes all"
@@ -67,7 +68,8 @@ def test_a_run_takes_what_is_fastest_and_says_so(four_threads: None, monkeypatch
 
 
 @pytest.mark.parametrize("name", SET_OUTSIDE)
-def test_what_is_set_is_not_measured(name: str, four_threads: None, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("four_threads")
+def test_what_is_set_is_not_measured(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threads, "seconds_with", None)
     assert threads_for(prepare(Experiment(device="cpu")), {name: "4"}) == (None, ["4 threads"])
     assert threads_for(prepare(Experiment(device="cpu", threads=1)), {}) == (1, ["1 thread"])
