@@ -17,7 +17,7 @@ from configs.errors import UserError
 from records.folder import write_whole
 from reports.sections import Page
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).with_name("assets")  # templates, styles and the page's own scripts
 MARK = '<meta name="generator" content="small-rl report">'
 SCRIPTS = ("state", "samples", "tables", "page", "series", "charts", "hover", "legend")  # the page's own
 STYLES = ("page", "tables", "samples")
@@ -53,11 +53,11 @@ def breakable(text: str) -> Markup:
 def render(page: Page) -> str:
     """The page as text; whatever the template is given is text, unless it is said to be markup."""
     looks = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), **looks)
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), **looks)
     templates.filters |= {"embedded": embedded, "breakable": breakable}
     datatables = Path(itables.options.dt_bundle)
-    style = "".join(path.read_text() for path in (datatables.with_suffix(".css"), *(HERE / f"{name}.css" for name in STYLES)))
-    own = {f"{name}_script": (HERE / f"{name}.js").read_text() for name in SCRIPTS}
+    style = "".join(path.read_text() for path in (datatables.with_suffix(".css"), *(ASSETS / f"{name}.css" for name in STYLES)))
+    own = {f"{name}_script": (ASSETS / f"{name}.js").read_text() for name in SCRIPTS}
     scripts = {"vega": vega_bundle(), "datatables": datatables_address(), **own}
     libraries = {"mark": MARK, "style": style, **scripts}
     markup = {name: Markup(text) for name, text in libraries.items()}
