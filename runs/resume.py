@@ -74,7 +74,7 @@ def recorded_threads(folder: Path, config: ResolvedExperiment) -> int | None:
     is nothing to go on from. Raises UserError where others are wanted.
     """
     if config.device != "cpu" or is_not_loaded(folder):
-        return threads_for(config)[0]
+        return threads_for(config)
     recorded = read_made_of(folder)["threads"]
     if config.threads not in (None, recorded):
         raise option_error(f"--threads {config.threads}: the run was begun with {recorded}; another number rounds differently")

@@ -20,17 +20,24 @@ ROUNDS = 3
 SHORTER = 0.8  # than with all threads: what is less is noise
 
 
-def threads_for(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> tuple[int | None, list[str]]:
-    """The number for a new run, and what to say of it; None leaves PyTorch's as it is."""
-    most = torch.get_num_threads()
-    if config.device != "cpu":
-        return None, []
-    if config.threads is not None or most == 1 or any(name in environment for name in SET_OUTSIDE):
-        count = config.threads or most
-        return config.threads, [f"{count} thread{'' if count == 1 else 's'}"]
-    count = fastest(most, seconds_with)
-    few = f"{count} of {most} threads, with which small products take least time now; --threads {most} takes all"
-    return count, [few if count < most else f"{most} threads"]
+def threads_for(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> int | None:
+    """The number for a new run; None leaves PyTorch's as it is."""
+    if not is_measured(config, environment) or torch.get_num_threads() == 1:
+        return config.threads
+    return fastest(torch.get_num_threads(), seconds_with)
+
+
+def is_measured(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether nobody has set the number."""
+    return config.device == "cpu" and config.threads is None and not any(name in environment for name in SET_OUTSIDE)
+
+
+def note_on_threads(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What a run on the CPU says of the number that it has."""
+    count, most = torch.get_num_threads(), os.cpu_count() or 1
+    why = f" of {most}, the fastest for small products now; --threads {most} takes all"
+    said = f"{count} thread{'' if count == 1 else 's'}{why if is_measured(config, environment) and count < most else ''}"
+    return [said] if config.device == "cpu" else []
 
 
 def fastest(most: int, seconds: Callable[[int], float]) -> int:

@@ -38,7 +38,7 @@ from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, recorded_threads, resumed_run
 from runs.stopping import stop_reason
 from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
-from runs.threads import threads_for, threads_of
+from runs.threads import note_on_threads, threads_for, threads_of
 from runs.tracking import tracking
 from runs.usage import usage
 
@@ -58,12 +58,10 @@ def train(
     config = prepare(experiment)
     check_login({config.wandb.mode})
     display = Display(screen(quiet))
-    threads, note = threads_for(config)
-    with stop_request(STOPPING) as stop, threads_of(threads), display.bars:
+    with stop_request(STOPPING) as stop, threads_of(threads_for(config)), display.bars:
         with new_folder(folder_of(config), to_dict(config), config.overwrite) as folder:
             folder.began(began)
             run = loaded_run(config, folder, display, command)
-            run.notes = (*run.notes, *note)
         return train_in(folder, run, display, stop)
 
 
@@ -199,7 +197,7 @@ def report_start(run: Run, reporter: Reporter, start: dict[str, ModeEvaluation])
         f"{reporter.folder.path}: device {config.device}, adapter {config.adapter_kind}, lr {config.lr:g}, "
         f"{len(run.environment.train_prompts)} prompts, config {config_hash(config)}"
     )
-    for note in run.notes:
+    for note in (*run.notes, *note_on_threads(config)):
         reporter.say(note)
     report_evaluation(reporter, start, 0)
     for warning in warnings_at_start(config, [evaluation.metrics for evaluation in start.values()][:1]):

@@ -1,5 +1,6 @@
 """Whole runs in a fraction of a second: a tiny model in a folder, few stories, and settings that use them."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,7 +21,8 @@ from models.saving import save_pretrained
 from runs.trainer import RunRecord, train
 from tests.helpers import STORIES, randomize, tiny_config
 
-torch.set_num_threads(1)  # the models are so small that threads only wait for one another
+torch.set_num_threads(1)  # the models are so small that threads only wait for one another,
+os.environ["OMP_NUM_THREADS"] = "1"  # in processes of their own, too
 
 MakeExperiment = Callable[..., Experiment]
 

@@ -8,7 +8,7 @@ import torch
 from configs.experiment import Experiment
 from grpo.run import prepare
 from runs import threads
-from runs.threads import ROUNDS, SET_OUTSIDE, fastest, seconds_with, threads_for, threads_of
+from runs.threads import ROUNDS, SET_OUTSIDE, fastest, note_on_threads, seconds_with, threads_for, threads_of
 
 
 @pytest.fixture
@@ -60,17 +60,22 @@ def test_products_are_computed_with_as_many_and_the_number_is_put_back():
 @pytest.mark.usefixtures("four_threads")
 def test_a_run_takes_what_is_fastest_and_says_so(monkeypatch: pytest.MonkeyPatch):
     config = prepare(Experiment(device="cpu"))
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(threads, "seconds_with", lambda count: {1: 1.0, 2: 5.0, 4: 9.0}[count])
-    few = "1 of 4 threads, with which small products take least time now; --threads 4 takes all"
-    assert threads_for(config, {}) == (1, [few])
+    with threads_of(threads_for(config, {})):
+        few = "1 thread of 4, the fastest for small products now; --threads 4 takes all"
+        assert (torch.get_num_threads(), note_on_threads(config, {})) == (1, [few])
     monkeypatch.setattr(threads, "seconds_with", lambda count: 1 / count)
-    assert threads_for(config, {}) == (4, ["4 threads"])
+    assert (threads_for(config, {}), note_on_threads(config, {})) == (4, ["4 threads"])
 
 
 @pytest.mark.parametrize("name", SET_OUTSIDE)
 @pytest.mark.usefixtures("four_threads")
 def test_what_is_set_is_not_measured(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threads, "seconds_with", None)
-    assert threads_for(prepare(Experiment(device="cpu")), {name: "4"}) == (None, ["4 threads"])
-    assert threads_for(prepare(Experiment(device="cpu", threads=1)), {}) == (1, ["1 thread"])
-    assert threads_for(prepare(Experiment(device="cpu", threads=3)), {name: "4"}) == (3, ["3 threads"])
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 8)
+    config = prepare(Experiment(device="cpu"))
+    assert (threads_for(config, {name: "4"}), note_on_threads(config, {name: "4"})) == (None, ["4 threads"])
+    assert [threads_for(prepare(Experiment(device="cpu", threads=3)), outside) for outside in ({}, {name: "4"})] == [3, 3]
+    with threads_of(1):
+        assert note_on_threads(prepare(Experiment(device="cpu", threads=1)), {}) == ["1 thread"]

@@ -261,7 +261,7 @@ def test_threads_are_as_asked_within_a_run_and_recorded(tiny: MakeExperiment):
     folder = train(tiny(max_steps=1, threads=before + 1), quiet=True).folder
     assert json.loads((folder / "run.json").read_text())["threads"] == before + 1
     assert torch.get_num_threads() == before
-    assert any(line.startswith(f"{before + 1} threads, which spin") for line in log_lines(folder))
+    assert f"{before + 1} threads" in log_lines(folder)
 
 
 def test_nothing_is_overwritten_unless_asked(tiny: MakeExperiment):
