@@ -54,7 +54,7 @@ def opening_times(page: Path, program: str) -> list[tuple[float, float]]:
         for _ in range(3):
             opened = browser.new_context(offline=True).new_page()
             start = time.perf_counter()
-            opened.goto(page.as_uri(), wait_until="commit")
+            opened.goto(page.absolute().as_uri(), wait_until="commit")
             opened.wait_for_function(READY)
             ready = time.perf_counter() - start
             opened.wait_for_function(DRAWN.replace("WHICH.", ""))

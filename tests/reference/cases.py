@@ -80,7 +80,7 @@ CASES: dict[str, Settings] = {
         "labels.fraction": 0.3,
         "seed": 2,
         "grpo.weight_decay": 2.0,
-        "grpo.adam_beta2": 0.9,
+        "grpo.adam_beta2": 0.5,
     },
     "unrouted, temperature, warmup": {**UNROUTED, **FEW_PROMPTS, "sampling.temperature": 0.7, "grpo.warmup_steps": 2},
     "unrouted, warmup, constant": {**UNROUTED, "grpo.warmup_steps": 1, "grpo.lr_schedule": "constant"},

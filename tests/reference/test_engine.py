@@ -97,7 +97,7 @@ def left_alone(traces: list[engine.Trace]) -> set[str]:
         ("grpo.mask_truncated", {True, False}),
         ("grpo.lr_schedule", {*SCHEDULES}),
         ("grpo.weight_decay", {0.0, 0.5, 2.0}),
-        ("grpo.adam_beta2", {0.999, 0.9}),
+        ("grpo.adam_beta2", {0.999, 0.5}),
         ("routing.mode", {*ROUTING_MODES}),
         ("baseline", {"none", "filter", "reward_penalty"}),
         ("reward_penalty_on", {"default", "forget"}),

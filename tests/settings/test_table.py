@@ -101,7 +101,7 @@ SETTINGS: dict[str, Check] = {
     "grpo.warmup_steps": trained(2, UNROUTED),
     "grpo.lr_schedule": trained("cosine", UNROUTED, steps=2),
     "grpo.weight_decay": trained(0.5, UNROUTED, steps=2),
-    "grpo.adam_beta2": trained(0.9, UNROUTED, steps=2),
+    "grpo.adam_beta2": trained(0.5, UNROUTED, steps=2),
     "eval.seed": by_hand.evaluation_seed,
 }
 # Where a run is computed, kept and shown.
