@@ -67,7 +67,7 @@ def setting_words(name: str, value: Any) -> list[str]:
     """As `setting_word`; of plugins, of which there may be several, a word each, of tags one for all."""
     if name.startswith(GRID):
         values = value if isinstance(value, list) else [value]
-        return [f"--grid={name.removeprefix(GRID)}={','.join(map(yaml_text, values))}"]
+        return [f"--grid={name.removeprefix(GRID)}={','.join(map(yaml_line, values))}"]
     if name not in (PLUGINS, TAGS):
         return [setting_word(name, value)]
     texts = [value] if isinstance(value, str) else value
@@ -91,7 +91,7 @@ def axes_left(beneath: Sequence[str], words: Sequence[str]) -> list[str]:
     return [word for word in beneath if not word.startswith("--grid=") or word.split("=")[1].replace("-", "_") not in axes]
 
 
-def yaml_text(value: Any) -> str:
+def yaml_line(value: Any) -> str:
     """On one line."""
     if isinstance(value, dict | list):
         return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
@@ -103,7 +103,7 @@ def setting_word(name: str, value: Any) -> str:
     known = name.replace("-", "_")
     if known in ("config", "resume", "help"):
         raise UserError(f"--{name}: has no place in a file of settings")
-    text = yaml_text(value)
+    text = yaml_line(value)
     if known not in SETTINGS:
         return f"--{name}={text}"
     if isinstance(SETTINGS[known], bool):

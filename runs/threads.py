@@ -34,10 +34,9 @@ def is_measured(config: ResolvedExperiment, environment: Mapping[str, str] = os.
 
 def note_on_threads(config: ResolvedExperiment, environment: Mapping[str, str] = os.environ) -> list[str]:
     """What a run on the CPU says of the number that it has."""
-    count, most = torch.get_num_threads(), os.cpu_count() or 1
-    why = f" of {most}, the fastest for small products now; --threads {most} takes all"
-    said = f"{count} thread{'' if count == 1 else 's'}{why if is_measured(config, environment) and count < most else ''}"
-    return [said] if config.device == "cpu" else []
+    count = torch.get_num_threads()
+    why = ", with which small products are fastest now; --threads N sets them" if is_measured(config, environment) else ""
+    return [f"{count} thread{'' if count == 1 else 's'}{why}"] if config.device == "cpu" else []
 
 
 def fastest(most: int, seconds: Callable[[int], float]) -> int:

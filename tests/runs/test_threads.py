@@ -60,20 +60,18 @@ def test_products_are_computed_with_as_many_and_the_number_is_put_back():
 @pytest.mark.usefixtures("four_threads")
 def test_a_run_takes_what_is_fastest_and_says_so(monkeypatch: pytest.MonkeyPatch):
     config = prepare(Experiment(device="cpu"))
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(threads, "seconds_with", lambda count: {1: 1.0, 2: 5.0, 4: 9.0}[count])
     with threads_of(threads_for(config, {})):
-        few = "1 thread of 4, the fastest for small products now; --threads 4 takes all"
+        few = "1 thread, with which small products are fastest now; --threads N sets them"
         assert (torch.get_num_threads(), note_on_threads(config, {})) == (1, [few])
     monkeypatch.setattr(threads, "seconds_with", lambda count: 1 / count)
-    assert (threads_for(config, {}), note_on_threads(config, {})) == (4, ["4 threads"])
+    assert (threads_for(config, {}), note_on_threads(config, {})) == (4, [few.replace("1 thread", "4 threads")])
 
 
 @pytest.mark.parametrize("name", SET_OUTSIDE)
 @pytest.mark.usefixtures("four_threads")
 def test_what_is_set_is_not_measured(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threads, "seconds_with", None)
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 8)
     config = prepare(Experiment(device="cpu"))
     assert (threads_for(config, {name: "4"}), note_on_threads(config, {name: "4"})) == (None, ["4 threads"])
     assert [threads_for(prepare(Experiment(device="cpu", threads=3)), outside) for outside in ({}, {name: "4"})] == [3, 3]
