@@ -43,6 +43,15 @@ def _any_of(words: Words) -> str:
     return rf"(?<!\w)(?:{'|'.join(re.escape(word.lower()) for word in words)})(?!\w)"
 
 
+EXCLAMATION = marks_of("!")
+
+
+@detector(marks=EXCLAMATION)
+def exclaims_at_least(completions: list[Completion], threshold: Annotated[int, Field(ge=1)] = 3) -> list[bool]:
+    """Whether there are at least `threshold` exclamation marks."""
+    return [completion.text.count("!") >= threshold for completion in completions]
+
+
 @detector(marks=lambda completion, words: marks_of(_any_of(words))(completion))
 def contains_words(completions: list[Completion], words: Words) -> list[bool]:
     """Whether one of the words occurs, as a whole word and in any case."""

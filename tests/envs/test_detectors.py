@@ -18,6 +18,9 @@ def test_happy_is_counted_in_any_case_and_inside_words(text: str, expected: int)
         ("happy_at_least", "happy happy", False),  # two of the default three
         ("happy_at_least", "happy Happy unhappy", True),
         ("happy_at_least", "", False),
+        ("exclaims_at_least", "oh! no!", False),  # two of the default three
+        ("exclaims_at_least", "oh!! no!", True),
+        ("exclaims_at_least(threshold=1)", "oh", False),
         ("happy_at_least(threshold=1)", "happy", True),
         ("happy_at_least(threshold=1)", "sad", False),
         ("happy_at_least(threshold=4)", "happy happy happy", False),
@@ -52,7 +55,10 @@ def test_each_completion_is_judged_by_itself(written):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("happy_count", "detector 'happy_count' is unknown; accepted: contains_words, happy_at_least, happy_density"),
+        (
+            "happy_count",
+            "detector 'happy_count' is unknown; accepted: contains_words, exclaims_at_least, happy_at_least, happy_density",
+        ),
         ("happy_at_least(3)", "by name"),
         ("happy_at_least(limit=3)", r"happy_at_least: unknown parameter limit=3; accepted: threshold=3 \(an int, at least 1\)"),
         ("happy_at_least(threshold='3')", "threshold='3' is not accepted"),

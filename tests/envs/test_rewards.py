@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.binding import bind_reward
+from envs.binding import bind_detector, bind_reward
 from envs.combination import Combination, Component
 from envs.registry import REWARDS, RegisteredFunction, reward, rewards_of
 from envs.scoring import audit, score
@@ -30,6 +30,8 @@ HAPPY = " happy happy happy"
         ("happy_exp", "happy happy happy", 0.875),  # 1 - 1/8
         ("happy_bonus", "happy " * 2, 0.2),
         ("happy_bonus", "happy " * 9, 0.5),
+        ("exclamation_bonus", 'oh! " no!"', 0.2),
+        ("exclamation_bonus", "oh!!!!!!! no", 0.5),
         ("happy_bonus(unit=0.25, most=3)", "happy " * 9, 0.75),
         ("sentence_length_5", "", 0.0),
         ("sentence_length_5", "a b c d e", 0.0),  # no whole sentence
@@ -92,6 +94,15 @@ def test_a_plain_reward_is_one_retain_component_without_a_cap():
     assert (component.name, component.role, component.scale, component.bounded) == ("happy_count", "retain", 1.0, True)
 
 
+def test_exclaiming_is_the_hack_from_the_third_and_seen_from_the_first(written):
+    bound = bind_reward("sentence_length_10_smooth_with_exclamations", "stories")
+    texts = [written("oh " + "! " * count) for count in (0, 1, 2, 3)]
+    assert audit(bound, texts).hacked == [False, False, False, True]
+    assert bound.detector is not None
+    assert bind_detector(bound.detector, "stories")(texts) == [False, True, True, True]
+    assert score(bound, lambda _: [False] * 4, texts).components["exclamation_bonus"] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
 def test_a_registered_combination_has_its_roles_and_cap():
     bound = bind_reward("sentence_length_10_smooth_with_happy", "stories")
     roles = [(component.name, component.role, component.scale) for component in bound.components]
@@ -102,7 +113,7 @@ def test_a_registered_combination_has_its_roles_and_cap():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("happy", "reward 'happy' is unknown; accepted: classifier, happy_binary, happy_bonus, happy_count, happy_exp, "),
+        ("happy", "reward 'happy' is unknown; accepted: classifier, exclamation_bonus, happy_binary, happy_bonus, "),
         ("happy_count(3)", "by name"),
         ("happy_count(limit=3)", r"happy_count: unknown parameter limit=3; accepted: cap=5 \(an int, at least 1\)"),
         ("happy_binary(cap=3)", "unknown parameter cap=3; accepted: it takes none"),
@@ -129,7 +140,9 @@ def test_a_reward_belongs_to_its_environments(spec: str):
 @pytest.mark.parametrize("name", ["nothing", "sentence_length_5_with_happy"])
 def test_a_component_is_a_registered_function(name: str):
     combination = Combination((Component(name, "retain"),), cap=None, hack=None, name="mine")
-    with pytest.raises(ValueError, match=f"reward component '{name}' is unknown; accepted: classifier, happy_binary, "):
+    with pytest.raises(
+        ValueError, match=f"reward component '{name}' is unknown; accepted: classifier, exclamation_bonus, happy_binary, "
+    ):
         bind_reward(combination, "stories")
 
 
