@@ -11,6 +11,7 @@ from reports.run_charts import run_curves, run_modes
 from reports.run_tables import FLAGS, state_cell, training_seconds, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.tables import Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
+from reports.word_section import word_section
 
 # Of a run's page: the name in metrics.jsonl, the chart's title and its axis. A reward's components follow.
 CURVES = {
@@ -130,5 +131,5 @@ def settings_section(run: RunFiles) -> Section:
 def run_page(run: RunFiles) -> Page:
     samples = sample_section([run])
     figures = [mode_section(run), *measure_section(run)]
-    sections = [*figures, curve_section(run), ablation_section(run), samples, settings_section(run)]
+    sections = [*figures, curve_section(run), ablation_section(run), *word_section(run), samples, settings_section(run)]
     return Page("Run", run.name, run_facts(run), sections, run.error or "")
