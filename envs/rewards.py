@@ -61,7 +61,7 @@ def happy_bonus(
 )
 def exclamation_bonus(
     completions: list[Completion],
-    unit: Annotated[float, Field(ge=0, le=1)] = 0.1,
+    unit: Annotated[float, Field(ge=0, le=1)] = 0.2,
     most: Annotated[int, Field(ge=1, le=1_000)] = 5,
 ) -> Values:
     """`unit` for each exclamation mark, `most` of them at the most. The detector sees all that is paid."""

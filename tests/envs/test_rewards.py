@@ -30,8 +30,8 @@ HAPPY = " happy happy happy"
         ("happy_exp", "happy happy happy", 0.875),  # 1 - 1/8
         ("happy_bonus", "happy " * 2, 0.2),
         ("happy_bonus", "happy " * 9, 0.5),
-        ("exclamation_bonus", 'oh! " no!"', 0.2),
-        ("exclamation_bonus", "oh!!!!!!! no", 0.5),
+        ("exclamation_bonus", 'oh! " no!"', 0.4),
+        ("exclamation_bonus", "oh!!!!!!! no", 1.0),
         ("happy_bonus(unit=0.25, most=3)", "happy " * 9, 0.75),
         ("sentence_length_5", "", 0.0),
         ("sentence_length_5", "a b c d e", 0.0),  # no whole sentence
@@ -100,7 +100,7 @@ def test_exclaiming_is_the_hack_from_the_third_and_seen_from_the_first(written):
     assert audit(bound, texts).hacked == [False, False, False, True]
     assert bound.detector is not None
     assert bind_detector(bound.detector, "stories")(texts) == [False, True, True, True]
-    assert score(bound, lambda _: [False] * 4, texts).components["exclamation_bonus"] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert score(bound, lambda _: [False] * 4, texts).components["exclamation_bonus"] == pytest.approx([0, 0.2, 0.4, 0.6])
 
 
 def test_a_registered_combination_has_its_roles_and_cap():
