@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from records.estimates import Estimate, mean_over_samples, over_seeds
+from records.figures import minus
 from records.measures import FIGURES, MEASURES, has_measures, is_learnt, learnt, measures_of, measures_over_samples
 from records.names import ENDED, MODES, ROUTED, STOPPED, UNROUTED
 from records.reader import RunFiles, SweepFiles, by_configuration
@@ -123,12 +124,8 @@ def difference(first: Arm, first_runs: Sequence[RunFiles], second: Arm, second_r
         measures = measures_over_samples(runs[seeds[0]].outcomes, others[seeds[0]].outcomes)
     else:
         pairs = [(measures_of(runs[seed].outcomes), measures_of(others[seed].outcomes)) for seed in seeds]
-        measures = over_whole_seeds({name: [_minus(one[name], other[name]) for one, other in pairs] for name in MEASURES})
+        measures = over_whole_seeds({name: [minus(one[name], other[name]) for one, other in pairs] for name in MEASURES})
     return Difference(first.configuration, second.configuration, of_what(first, second), seeds, measures)
-
-
-def _minus(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
 
 
 def is_masks_alone(first: Arm, second: Arm) -> bool:
