@@ -6,7 +6,9 @@ Task and hack rates are means over a run's samples; sample i has the same prompt
 
 from collections.abc import Sequence
 
-from records.figures import mean, minus
+import numpy as np
+
+from records.figures import minus
 from records.measures import HACK_LEFT, HACKED, TASK, Outcomes, is_learnt
 from records.names import BASE, BOTH, POLICY, RETAIN_ONLY, ROUTED, UNHACKABLE, as_trained
 
@@ -46,4 +48,4 @@ def by_trained_mode(outcomes: Outcomes) -> Outcomes:
 
 def mean_of(outcomes: Outcomes, mode: str, figure: str) -> float | None:
     values = outcomes[mode].get(figure)
-    return None if values is None else mean(values)
+    return None if values is None else float(np.mean(values))

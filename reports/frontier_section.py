@@ -23,8 +23,8 @@ PAIRS_TITLE = "The frontier: each routed configuration minus each control"
 MEANINGS = "; ".join(f"{name.replace('_', ' ')}: {meaning}" for name, meaning in CEILING_MEASURES.items())
 NOTE = f"""Each configuration in the mode in which it would be deployed: routed ones with retain alone, others as they were \
 trained, and those with two adapters also with forget cut. The ceiling is the run whose bonus is paid to no sample, so that \
-there is no hack to learn. {MEANINGS}. In small print 95 % intervals over seeds. Up and to the left is better: a large mark is a \
-configuration's mean, small ones are its seeds, the dashed line joins the means that none beats in both, the ceiling's left out."""
+there is no hack to learn. {MEANINGS}. In small print 95 % intervals over seeds. Up and to the left is better: a large mark is \
+a configuration's mean, small ones are its seeds, the dashed line joins means that none beats in both, the ceiling left out."""
 PAIRS_NOTE = """Differences paired by seed, with 95 % intervals over seeds. A routed configuration beats a control where less \
 hack left or more of the ceiling's gain is shown, and neither more hack nor less gain; it is beaten where it is the other way \
 round, and trades where one is shown in its favour and the other against it."""
@@ -87,7 +87,7 @@ def _part(frontier: Frontier, deployed: Deployed, is_one_of_several: bool) -> st
 
 def pair_table(found: Sequence[Frontier], configurations: Sequence[str]) -> Table:
     pairs = [(routed.deployed, each) for frontier in found for routed in frontier.routed for each in routed.comparisons]
-    header = ["routed", "control", "mode", "seeds", *(f"{WORDS[name]}, difference" for name in COMPARED), "routed …"]
+    header = ["routed", "control", "mode", "seeds", *(f"{WORDS[name]}, difference" for name in COMPARED), "verdict"]
     belongs = [configurations.index(routed.configuration) for routed, _ in pairs]
     return Table("frontierpairstable", header, [_pair_row(*pair) for pair in pairs], configurations=belongs)
 
@@ -135,7 +135,7 @@ def _panel(name: str, ceiling: str, is_one_of_several: bool) -> Chart:
     spec = panel_spec([*_rules(), line, *marks], title, 420)
     spec["datasets"] = {
         "base": [{"x": 0}],
-        "wanted": [{"y": 1, "text": "the ceiling's gain"}, {"y": KEPT, "text": f"{KEPT:.0%} of it"}],
+        "wanted": [{"y": 1, "text": "the ceiling's gain"}, {"y": KEPT, "text": f"{100 * KEPT:.0f} % of it"}],
     }
     fields = {column: column for column in COLUMNS.values()}
     where, fitted = {"ceiling": ceiling}, {"x": ["x"], "y": ["y"]}
