@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext
 
-from records.ceiling import CEILING_SHARE
 from records.names import BASE, BOTH, FORGET_ONLY, POLICY, RETAIN_ONLY
 from records.reader import read_sweep
 from reports import write_report
@@ -35,9 +34,10 @@ COURSES: Mapping[str, list[Course]] = {
 
 
 def write_frontier(folder: Path, kinds: Mapping[str, list[Course]] = COURSES) -> Path:
-    """Runs KIND-1, KIND-2 of each kind, with as much KL to the base as their seed."""
+    """Runs KIND-1, KIND-2 of each kind, the KL to the base being their seed; a kind with a word behind it has another lr."""
     runs = []
-    for kind, courses in kinds.items():
+    for name, courses in kinds.items():
+        kind, _, other = name.partition(" ")
         for seed, (hacks, tasks) in enumerate(courses, 1):
             forget = {} if POLICY in hacks else {FORGET_ONLY: 0}
             hacks, tasks = hacks | forget | {BASE: 2}, tasks | dict.fromkeys([*forget, BASE], 0.4)
@@ -50,9 +50,9 @@ def write_frontier(folder: Path, kinds: Mapping[str, list[Course]] = COURSES) ->
                 mode: mode_figures(0.5, hacks[mode] / 10, **{"rewards/task": tasks[mode], "kl_to_base": float(seed)})
                 for mode in hacks
             }
-            config = CONFIG | SETTINGS[kind] | {"seed": seed}
-            write_run(folder / f"{kind}-{seed}", config=config, modes=modes, finals=finals)
-            runs.append(planned(f"{kind}-{seed}", kind, kind, seed=seed))
+            config = CONFIG | SETTINGS[kind] | {"seed": seed, "lr": 2.0 if other else 1.0}
+            write_run(folder / f"{name}-{seed}", config=config, modes=modes, finals=finals)
+            runs.append(planned(f"{name}-{seed}", name, kind, seed=seed))
     return write_plan(folder, ["seed"], runs)
 
 
@@ -141,14 +141,25 @@ def test_the_picture_has_means_seeds_and_the_base(folder: Path):
     }
 
 
-def test_each_ceiling_has_a_panel_of_its_own_rows(folder: Path):
-    sweep = read_sweep(folder, [])
-    (frontier,) = frontiers(sweep)
-    assert frontier.ceiling.figures[CEILING_SHARE].value == pytest.approx(1)
-    charts = sections_of(folder)[0].charts
+def test_each_ceiling_has_a_panel_of_its_own_rows(tmp_path: Path):
+    double: list[Course] = [({BOTH: 3, RETAIN_ONLY: 2}, {BOTH: 1.2, RETAIN_ONLY: 0.6})] * 2
+    more = {"routed fast": COURSES["routed"], "unhackable fast": double}
+    section = sections_of(write_frontier(tmp_path / "s", {**COURSES, **more}))[0]
+    charts = section.charts
     assert charts is not None
-    (panel,) = charts.panels
-    assert {row["ceiling"] for row in charts.rows} == {*panel.where.values()} == {"unhackable"}
+    assert [[*panel.where.values()] for panel in charts.panels] == [["unhackable"], ["unhackable fast"]]
+    shares = {(row["ceiling"], row["c"], row["m"]): round(row["y"], 3) for row in charts.rows if "n" in row}
+    retain, both = "retain_only", "both"
+    assert shares == {
+        ("unhackable", 0, retain): 0.85, ("unhackable", 1, both): 1.05, ("unhackable", 1, retain): 0.6,
+        ("unhackable", 2, both): 0.95, ("unhackable", 3, both): 1.0,
+        ("unhackable fast", 4, retain): 0.425, ("unhackable fast", 1, both): 0.525, ("unhackable fast", 1, retain): 0.3,
+        ("unhackable fast", 2, both): 0.475, ("unhackable fast", 5, both): 1.0,
+    }  # fmt: skip
+    assert section.table is not None
+    assert [row[0].more for row in section.table.rows if row[0].text == "lora"] == [
+        "control, against unhackable", "control, against unhackable fast",
+    ]  # fmt: skip
 
 
 def test_it_is_drawn(context: BrowserContext, folder: Path):
