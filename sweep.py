@@ -17,7 +17,8 @@ from configs.resolve import flatten
 from configs.settings import AtLeastOne, NotNegativeInt, settings
 from configs.sweep import Sweep, load_sweep, with_sample
 from configs.sweep_words import sweep_from_words
-from envs.prepare import folder_of, prepare
+from envs.prepare import bound_reward, folder_of, has_forget_components, prepare
+from records.names import UNHACKABLE
 from records.reader import read_sweep
 from records.text import text_of
 from runs.listing import help_sections
@@ -26,7 +27,7 @@ from sweeps.backends.devices import gpus
 from sweeps.backends.local import cpu_slots, needs_gpu
 from sweeps.costs import Costs
 from sweeps.dry_run import Slots, estimate, measured_costs, runs_table, slots_line
-from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.plan import Plan, PlannedRun, combinations, make_plan
 from sweeps.plan_files import make_folder, strangers, write_plan
 from sweeps.schedule import Outcome, only_sweep_in, run_plan, state_before
 
@@ -58,7 +59,8 @@ class SweepOptions(ExperimentOptions):
     fixed: Annotated[Words, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """What all runs have in common; the same as --NAME VALUE."""
     baselines: bool = False
-    """Add the controls of each routed run: unrouted, lora, filter, reward_penalty."""
+    """Add the controls of each routed run: unrouted, lora, filter, reward_penalty, and unhackable where the reward has a
+    forget component to leave unpaid."""
     jobs: AtLeastOne | None = None
     """Runs at once on the CPU; by default as many as there are cores, or runs."""
     per_gpu: AtLeastOne = 1
@@ -92,9 +94,15 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep]:
         options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py", SweepOptions(file.base))
     own_options = options_named(words) & flatten(file.base).keys()
     planned = sweep_from_words(file, str(options.file), options.experiment, options.grid, options.fixed, own_options)
-    baselines = tuple(BASELINES) if options.baselines else planned.baselines
-    planned = replace(planned, baselines=baselines, named=planned.named | named)
-    return options, with_sample(planned, options.sample, options.sample_seed)
+    planned = with_sample(replace(planned, named=planned.named | named), options.sample, options.sample_seed)
+    return options, replace(planned, baselines=all_baselines(planned)) if options.baselines else planned
+
+
+def all_baselines(planned: Sweep) -> tuple[str, ...]:
+    """What --baselines adds: the unhackable run where every routed run's reward has forget components to leave unpaid."""
+    routed = (experiment for experiment, _ in combinations(planned)[0] if experiment.routing.enabled)
+    pays_hacks = all(has_forget_components(bound_reward(experiment)) for experiment in routed)
+    return tuple(name for name in BASELINES if pays_hacks or name != UNHACKABLE)
 
 
 def sweep(words: Sequence[str]) -> int:
@@ -107,6 +115,8 @@ def sweep(words: Sequence[str]) -> int:
     check_effects(options, {run.experiment.device for run in plan.runs}, planned.base.device)
     if options.backend == "local":
         check_login({run.experiment.wandb.mode for run in plan.runs})
+    if options.baselines and UNHACKABLE not in planned.baselines:
+        say("--baselines: unhackable is left out: a reward has no component with the role forget that could be left unpaid")
     if options.dry_run:
         dry_run(plan, schedule, devices)
         return 0
@@ -158,6 +168,8 @@ def sum_up(plan: Plan) -> None:
     """The summary, samples and the report of whatever has been run."""
     from reports import write_report  # here, because they take as long to import as all the rest
     from sweeps.answer import answers
+    from sweeps.frontier import frontiers
+    from sweeps.frontier_text import frontier_text
     from sweeps.summary import summarize_sweep, write_summary
     from sweeps.summary_text import answer_text, sample_lines, summary_table
 
@@ -165,7 +177,8 @@ def sum_up(plan: Plan) -> None:
     summary, answered = summarize_sweep(swept), answers(swept)
     write_summary(plan.folder, summary)
     answer = ["", answer_text(answered)] if answered else []
-    print("\n".join(["", *sample_lines(swept), "", summary_table(summary), *answer, "", str(plan.folder)]))
+    frontier = ["", frontier_text(found)] if (found := frontiers(swept)) else []
+    print("\n".join(["", *sample_lines(swept), "", summary_table(summary), *answer, *frontier, "", str(plan.folder)]))
     try:
         print(write_report(plan.folder))
     except UserError as error:  # the runs' own files are at fault; what the sweep did is told by its exit code

@@ -34,6 +34,11 @@ def lora(routed: Experiment) -> Experiment:
     return replace(unrouted(routed), adapter=single)
 
 
+def unhackable(routed: Experiment) -> Experiment:
+    """The ceiling: plain GRPO on the same two adapters where the reward's forget components are paid to no sample."""
+    return replace(unrouted(routed), advantages="group", env=replace(routed.env, eligible_fraction=0.0))
+
+
 # With the routed run, the first three are the whole of masks x rules.
 BASELINES: dict[str, Callable[[Experiment], Experiment]] = {
     "unrouted": unrouted,
@@ -42,4 +47,5 @@ BASELINES: dict[str, Callable[[Experiment], Experiment]] = {
     "lora": lora,
     "filter": lambda routed: replace(unrouted(routed), baseline="filter"),  # labelled samples dropped
     "reward_penalty": lambda routed: replace(unrouted(routed), baseline="reward_penalty"),  # labelled samples punished
+    "unhackable": unhackable,
 }

@@ -34,6 +34,11 @@ def mean(values: Sequence[float | int]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def minus(first: float | None, second: float | None) -> float | None:
+    """None where either was not computed."""
+    return None if first is None or second is None else first - second
+
+
 def window_means(rows: Sequence[Mapping[str, Number]], names: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Of the first and of the last steps by name; None where any of the steps could not compute it."""
     ends = {"first": rows[:WINDOW], "last": rows[-WINDOW:]}

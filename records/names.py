@@ -10,8 +10,9 @@ MODES = (BOTH, POLICY, RETAIN_ONLY, FORGET_ONLY, BASE)  # in the order of every 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
 MODE_COLOURS = {BOTH: "#0072B2", POLICY: "#0072B2", RETAIN_ONLY: "#009E73", FORGET_ONLY: "#D55E00", BASE: "#555555"}
 
-KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty")  # unrouted: both adapters, no masks
-ROUTED, UNROUTED = KINDS[:2]
+# unrouted: both adapters, no masks; unhackable: the reward's forget components are paid to no sample.
+KINDS = ("routed", "unrouted", "lora", "full", "filter", "reward_penalty", "unhackable")
+ROUTED, UNROUTED, UNHACKABLE = "routed", "unrouted", "unhackable"
 
 # What a run's status.json says of it; WAITING has no folder yet, STOPPED is the end that a stop rule made.
 WAITING, RUNNING, INTERRUPTED, FAILED, FINISHED = "waiting", "running", "interrupted", "failed", "finished"
@@ -34,4 +35,6 @@ def kind_of(config: Mapping[str, Any]) -> str:
     routing, adapter = config.get("routing") or {}, config.get("adapter") or {}
     if routing.get("enabled") and routing.get("mode") != "none":
         return ROUTED
+    if (config.get("env") or {}).get("eligible_fraction") == 0:
+        return UNHACKABLE
     return {"dual_lora": "unrouted", "lora": "lora"}.get(str(adapter.get("kind")), "full")

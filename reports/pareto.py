@@ -1,18 +1,13 @@
 """The picture of a sweep's end: what was learnt against how much of it is hacking."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 
 from records.names import BASE, BOTH, KINDS, RETAIN_ONLY
 from records.reader import Row, SweepFiles, by_configuration
 from reports.charts import (
-    COLOUR,
-    HOVERED,
     OPACITY,
-    ROWS,
-    SHAPE,
     Chart,
     Charts,
     Entry,
@@ -24,9 +19,10 @@ from reports.charts import (
     panel_spec,
 )
 from reports.choices import Dropdown
+from reports.scatter import means, points, unbeaten
 from reports.sweep_charts import MODE_CAPTIONS, configuration_facts
 
-SHAPES = dict(zip(KINDS, ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"), strict=True))
+SHAPES = dict(zip(KINDS, ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"), strict=True))
 CAPTIONS = MODE_CAPTIONS | {BASE: BASE}
 X, Y = (
     axis("x", "x", "hack rate at the end (share of samples)", tickCount=8),
@@ -56,9 +52,11 @@ def pareto(rows: Sequence[Row], sweep: SweepFiles) -> Charts | None:
     if not rows:
         return None
     title = "Reward against hack rate"
-    spec = panel_spec([*_lines(), *_points()], title, 420)
-    fields, says, fitted = {"x": "x", "y": "@task"}, {"y": "reward, as chosen", "x": "hack rate"}, {"x": ["x"], "y": ["y"]}
-    panel = Chart("ends", title, spec, fields, fitted=fitted, says=says, log="x", crosshair=False)
+    figures = {"y": "reward, as chosen", "x": "hack rate"}
+    lines = [unbeaten(means(), X, Y), _joined(means())]
+    spec = panel_spec([*lines, *points(X, Y, figures)], title, 420)
+    fields, fitted = {"x": "x", "y": "@task"}, {"x": ["x"], "y": ["y"]}
+    panel = Chart("ends", title, spec, fields, fitted=fitted, says=figures, log="x", crosshair=False)
     facts = {"m": "mode"} | configuration_facts(sweep) | {"n": "seeds"}
     legends = [Legend("m", "mode", mode_entries([row["m"] for row in rows], CAPTIONS), ["colour"]), _kinds(sweep)]
     by = {"mode": "m"}
@@ -81,33 +79,7 @@ def _coincidences(rows: Sequence[Row], sweep: SweepFiles) -> list[str]:
     return notes
 
 
-def _points() -> list[alt.Chart]:
-    looks = {"x": X, "y": Y, "color": COLOUR, "shape": SHAPE}
-    means, seeds = (alt.Chart(ROWS).transform_filter(f"{negation}isValid(datum.s)") for negation in ("!", ""))
-    small = seeds.mark_point(size=26, filled=True, aria=False).encode(opacity=OPACITY, **looks)
-    figures = [alt.Tooltip("y:Q", title="reward, as chosen", format=".3f"), alt.Tooltip("x:Q", title="hack rate", format=".3f")]
-    tooltip = [alt.Tooltip("m:N", title="mode"), *figures, "label:N", "kind:N"]
-    large = means.mark_point(size=120, filled=True, strokeWidth=1).encode(opacity=OPACITY, tooltip=tooltip, **looks)
-    ring = alt.Chart(HOVERED).mark_point(size=230, strokeWidth=2, aria=False).encode(x=X, y=Y, color=COLOUR)
-    return [small, large, ring]
-
-
-def _lines() -> list[alt.Chart]:
-    means = alt.Chart(ROWS).transform_filter("!isValid(datum.s)")
-    return [unbeaten(means), _joined(means)]
-
-
-def unbeaten(means: alt.Chart) -> alt.Chart:
-    """Points with a higher reward than every point that hacks less, as steps; the base was not trained and takes no part."""
-    order: list[Any] = [alt.SortField("x"), alt.SortField("y", order="descending")]
-    best = means.transform_filter(f"datum.m !== '{BASE}'").transform_window(best="max(y)", sort=order, frame=[None, 0])
-    line = best.transform_filter("datum.y >= datum.best")
-    return line.mark_line(interpolate="step-after", strokeDash=[5, 4], strokeWidth=1.2, color="#888888", aria=False).encode(
-        x=X, y=Y
-    )
-
-
-def _joined(means: alt.Chart) -> alt.Chart:
+def _joined(marks: alt.Chart) -> alt.Chart:
     """What cutting the forget adapter out does to a configuration."""
-    pairs = means.transform_filter(f"datum.kind === 'routed' && (datum.m === '{BOTH}' || datum.m === '{RETAIN_ONLY}')")
+    pairs = marks.transform_filter(f"datum.kind === 'routed' && (datum.m === '{BOTH}' || datum.m === '{RETAIN_ONLY}')")
     return pairs.mark_line(strokeWidth=1, color="#888888", aria=False).encode(x=X, y=Y, detail=["c:N", "s:N"], opacity=OPACITY)

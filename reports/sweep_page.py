@@ -9,6 +9,7 @@ from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
 from reports.choices import choices, dropdowns, runs_of_page
+from reports.frontier_section import frontier_section
 from reports.numbers import end_rows, mode_rows, points_of, seeds_of, training_rows
 from reports.pareto import mode_dropdown, pareto, task_dropdown
 from reports.run_tables import cost_table, results_table, total_cost, words_of
@@ -94,7 +95,7 @@ def sweep_page(sweep: SweepFiles) -> Page:
     runs, failed = sweep.runs, len(sweep.failures)
     axes = [axis for axis in sweep.axes if axis in choices(sweep) or axis == "seed"]
     sections = [
-        summary_section(sweep), *answer_section(sweep),
+        summary_section(sweep), *answer_section(sweep), *frontier_section(sweep),
         Section("runs", "Every run", RUNS_NOTE, table=results_table(runs, axes)),
         training_section(sweep), ablation_section(sweep), pareto_section(sweep),
         Section("costs", "What each run cost", total_cost(runs) + ".", table=cost_table(runs)),

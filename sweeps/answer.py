@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from records.estimates import Estimate, mean_over_samples, over_seeds
+from records.figures import minus
 from records.measures import FIGURES, MEASURES, has_measures, is_learnt, learnt, measures_of, measures_over_samples
-from records.names import ENDED, MODES, ROUTED, STOPPED, UNROUTED
+from records.names import ENDED, MODES, ROUTED, STOPPED, UNHACKABLE, UNROUTED
 from records.reader import RunFiles, SweepFiles, by_configuration
 
 
@@ -69,7 +70,8 @@ def stands_alone(runs: Sequence[RunFiles], all_runs: Sequence[RunFiles]) -> bool
 
 def _answer(planned: Sequence[RunFiles], groups: Iterable[Sequence[RunFiles]]) -> Answer:
     names = {run.name for run in planned}
-    belonging = [[run for run in group if names & {*run.baseline_of}] for group in groups]
+    comparable = (group for group in groups if group[0].kind != UNHACKABLE)  # which is what sweeps.frontier measures against
+    belonging = [[run for run in group if names & {*run.baseline_of}] for group in comparable]
     routed, controls = arm_of(planned), [(arm_of(runs), runs) for runs in belonging if evaluated(runs)]
     pairs = [((routed, planned), control) for control in controls]
     pairs += [(one, other) for one in controls for other in controls if is_masks_alone(one[0], other[0])]
@@ -123,12 +125,8 @@ def difference(first: Arm, first_runs: Sequence[RunFiles], second: Arm, second_r
         measures = measures_over_samples(runs[seeds[0]].outcomes, others[seeds[0]].outcomes)
     else:
         pairs = [(measures_of(runs[seed].outcomes), measures_of(others[seed].outcomes)) for seed in seeds]
-        measures = over_whole_seeds({name: [_minus(one[name], other[name]) for one, other in pairs] for name in MEASURES})
+        measures = over_whole_seeds({name: [minus(one[name], other[name]) for one, other in pairs] for name in MEASURES})
     return Difference(first.configuration, second.configuration, of_what(first, second), seeds, measures)
-
-
-def _minus(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
 
 
 def is_masks_alone(first: Arm, second: Arm) -> bool:

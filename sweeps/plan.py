@@ -29,7 +29,7 @@ class PlannedRun:
     name: str
     config_hash: str
     experiment: ResolvedExperiment  # output_dir is the sweep's folder
-    kind: str  # "routed", "unrouted" (dual adapters), "lora", "full", "filter", "reward_penalty"
+    kind: str  # "routed", "unrouted" (dual adapters), "lora", "full", "filter", "reward_penalty", "unhackable"
     configuration: str  # short label; equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name; a control has those that it takes from its routed runs
     baseline_of: tuple[str, ...] = ()  # names of the routed runs that it is a control of

@@ -19,6 +19,8 @@ from records.names import ENDED, FAILED, FINISHED, INTERRUPTED, MODES, RUNNING, 
 from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from sweeps.answer import answers, stands_alone
 from sweeps.conclusions import conclusions
+from sweeps.frontier import frontiers
+from sweeps.frontier_text import frontier_sentences
 
 MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
 SHARES = ("degenerate", "template_collapse")
@@ -39,6 +41,7 @@ def summarize_sweep(sweep: SweepFiles) -> dict[str, Any]:
         "problems": {name: problem for name, (_, problem) in ends.items() if problem},
         "configurations": configuration_entries(sweep, ends),
         "answer": [asdict(answer) | {"conclusions": conclusions([answer])} for answer in answers(sweep)],
+        "frontier": [asdict(each) | {"conclusions": [*frontier_sentences(each)]} for each in frontiers(sweep)],
     }
 
 

@@ -22,6 +22,13 @@ AS_WRITTEN = [
     *["--reward", "sentence_length_5", *GRID],
     *["--fixed", "lr=1e-5", "batch_size=32", "num_generations=16", "max_steps=2000", "--per_gpu", "12"],
 ]
+CEILING = """
+from configs.experiment import Experiment, RoutingSettings
+from configs.sweep import Sweep
+
+routed = Experiment(reward="sentence_length_5_with_happy", routing=RoutingSettings(enabled=True))
+sweep = Sweep(base=routed, seeds=[1], baselines=["unhackable"])
+"""
 NAME = "sweep_sentence_length_5_seed_beta_"
 
 
@@ -203,6 +210,17 @@ def test_what_is_wrong_is_one_line_and_creates_nothing(
     assert scheduler.asked == []
 
 
+def test_the_unhackable_control_of_a_reward_without_a_bonus_is_refused_by_name(
+    scheduler: Scheduler, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "ceiling.py").write_text(CEILING.replace("sentence_length_5_with_happy", "happy_count"))
+    assert refusal(capsys, "ceiling.py") == (
+        "the unhackable control of seed=1: --env.eligible_fraction 0.0: has no effect: "
+        "--reward happy_count has no component with the role forget"
+    )
+    assert scheduler.asked == []
+
+
 # Whole
 
 
@@ -257,6 +275,28 @@ def test_a_sweep_from_the_command_line_to_its_report(
     assert "routed, samples of " in printed.out
     assert whole(*words) == 0
     assert "2 skipped" in capsys.readouterr().err
+
+
+def test_a_routed_run_is_measured_against_its_ceiling(
+    whole: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "ceiling.py").write_text(CEILING)
+    code, printed = whole(str(tmp_path / "ceiling.py"), "--jobs", "2", "--retries", "0"), capsys.readouterr()
+    assert code == 0, printed.err
+    folder = tmp_path / "output" / "tiny"
+    routed, ceiling = json.loads((folder / "sweep.json").read_text())["runs"]
+    assert (routed["kind"], ceiling["kind"], ceiling["baseline_of"]) == ("routed", "unhackable", [routed["name"]])
+    assert {row["routing/eligible"] for row in read_rows(folder / ceiling["name"], "metrics.jsonl")} == {0}
+    (frontier,) = json.loads((folder / "summary.json").read_text())["frontier"]
+    assert [frontier["ceiling"]["configuration"], frontier["ceiling"]["seeds"]] == ["unhackable", [1]]
+    ends = [json.loads((folder / run["name"] / "evaluation.json").read_text())["modes"] for run in (routed, ceiling)]
+    (routed,) = frontier["routed"]
+    left = ends[0]["retain_only"]["hacked"] - ends[0]["base"]["hacked"]
+    assert routed["deployed"]["by_seed"]["hack_left"] == [pytest.approx(left)]
+    assert routed["deployed"]["by_seed"]["kl_to_base"] == [ends[0]["retain_only"]["kl_to_base"]]
+    assert ends[1]["both"]["reward"] == pytest.approx(ends[1]["both"]["rewards/sentence_length_5"])
+    assert "The ceiling is unhackable, both." in printed.out
+    assert 'id="frontier"' in (folder / "report.html").read_text()
 
 
 # Devices

@@ -60,7 +60,10 @@ def lay_down(
 def test_a_dry_run_lists_the_runs_and_writes_nothing(measured: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["--routing.enabled", "--grid", "seed=1,2", "--baselines", "--jobs", "2", "--max_steps", "600", "--dry_run"]
     assert sweep.main(words) == 0
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    left_out = "a reward has no component with the role forget that could be left unpaid"
+    assert printed.err.splitlines()[0] == f"--baselines: unhackable is left out: {left_out}"
     assert [*tmp_path.iterdir()] == []
     assert lines[0].split() == ["run", "kind", "configuration", "device", "state"]
     first = "happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs32_s1_max_steps600"

@@ -29,15 +29,15 @@ function readColours() {
   palette = Array.from({ length: COLOURS }, (_, i) => colourOf(`series-${i}`));
 }
 
-// The lines of a section's legends. A sweep's curves have the colour of what is chosen, in its order; dashes tell colours apart
-// that come again.
+// The lines of a section's legends. Where none of a sweep's section gives colours, they are of what is chosen, in its order; dashes
+// tell colours apart that come again.
 page.legendsOf = (section) => {
-  if (section.legends.length || !page.runs) return section.legends;
+  if (!page.runs || section.legends.some((legend) => legend.gives.includes("colour"))) return section.legends;
   const field = page.value("colour");
   const entries = page.runs.orders[field].map((value, i) => ({
     value, text: value, colour: i % COLOURS, dash: [[1, 0], [6, 3], [2, 2]][Math.floor(i / COLOURS) % 3], shape: "circle",
   }));
-  return [{ field, title: "", entries, gives: ["colour", "dash", "shape"] }];
+  return [{ field, title: "", entries, gives: ["colour", "dash", "shape"] }, ...section.legends];
 };
 
 const valueOf = (row, field) => row[field] ?? page.runs?.configurations[row.c]?.[field];

@@ -1,7 +1,7 @@
 // Legends: a button for each colour or shape of a section's charts, in order, which hides what it stands for and shows it again.
 const SHAPES = {
   circle: "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", square: "M-4-4h8v8h-8z", "triangle-up": "M0-5L5 4H-5z",
-  "triangle-down": "M0 5L5-4H-5z", diamond: "M0-5.5L5.5 0L0 5.5L-5.5 0z", cross: "M-5-2h3v-3h4v3h3v4h-3v3h-4v-3h-3z",
+  "triangle-down": "M0 5L5-4H-5z", "triangle-right": "M5 0L-4-5V5z", diamond: "M0-5.5L5.5 0L0 5.5L-5.5 0z", cross: "M-5-2h3v-3h4v3h3v4h-3v3h-4v-3h-3z",
 };
 const SVG = "http://www.w3.org/2000/svg";
 

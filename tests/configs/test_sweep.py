@@ -28,6 +28,7 @@ ROUTED = Experiment(
 )
 
 
+WITH_BONUS = "sentence_length_5_with_happy"
 RANGE = "a range is FIRST..LAST or FIRST..LAST..STEP, of whole numbers, the first the lowest"
 
 
@@ -101,7 +102,20 @@ def test_the_grid_may_be_given_in_parts_and_options_of_a_run_among_them():
     assert sweep.grid == {"seed": (1, 2), "beta": (0.0, 1.0)}
     assert differing(sweep.base) == {"routing.enabled": True, "lr": 1.0, "max_steps": 9}
     assert options.baselines is False
-    assert read("--baselines", "--routing.enabled")[1].baselines == tuple(BASELINES)
+    assert read("--baselines", "--routing.enabled", "--reward", WITH_BONUS)[1].baselines == tuple(BASELINES)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_left_out"),
+    [
+        (["--reward", "happy_count"], True),
+        (["--grid", f"reward={WITH_BONUS},happy_count"], True),
+        (["--grid", f"reward={WITH_BONUS},sentence_length_10_smooth_with_happy"], False),
+    ],
+)
+def test_all_baselines_are_without_the_unhackable_where_a_reward_has_no_bonus_to_leave_unpaid(words: list, is_left_out: bool):
+    expected = [name for name in BASELINES if name != "unhackable" or not is_left_out]
+    assert read("--baselines", "--routing.enabled", *words)[1].baselines == tuple(expected)
 
 
 def test_a_yaml_file_lies_beneath_the_grid_and_what_is_fixed(tmp_path: Path):
@@ -283,7 +297,7 @@ def test_a_file_builds_a_sweep(file):
     assert sweep.grid == {"beta": (0.0, 0.02), "seed": (1, 2), "lr": (1.0, 2.0)}
     assert differing(sweep.base) == {"max_steps": 6, "batch_size": 16, "routing.enabled": True}
     assert sweep.baselines == ["lora"]
-    assert read(str(path), "--baselines")[1].baselines == tuple(BASELINES)
+    assert read(str(path), "--baselines", "--reward", WITH_BONUS)[1].baselines == tuple(BASELINES)
     assert refusal(str(path), "--seed", "5") == f"--seed 5: {path} varies it"
     assert refusal(str(path), "--grid", "beta=1") == f"--grid beta: {path} varies it, too"
     assert refusal(str(path), "--fixed", "beta=1") == f"--fixed beta=1.0: {path} varies it"
@@ -316,7 +330,8 @@ FAULTY = [
     ("sweep = Sweep(grid={'seed': [1]}, seeds=[2])", "{}: seeds: seed is in the grid, too"),
     (
         "sweep = Sweep(baselines=['none'])",
-        "{}: baselines: none: accepted are unrouted, unrouted_other_rule, routed_other_rule, lora, filter, reward_penalty",
+        "{}: baselines: none: accepted are unrouted, unrouted_other_rule, routed_other_rule, lora, filter, reward_penalty, "
+        "unhackable",
     ),
 ]
 
@@ -357,6 +372,10 @@ CONTROL = NO_ROUTING | {"advantages": "good_only"}  # the routed run's own
         ("lora", CONTROL | {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 24.0} | NO_RANKS),
         ("filter", CONTROL | {"adapter.kind": "dual_lora", "baseline": "filter"}),
         ("reward_penalty", CONTROL | {"adapter.kind": "dual_lora", "baseline": "reward_penalty"}),
+        (
+            "unhackable",
+            NO_ROUTING | {"adapter.kind": "dual_lora", "advantages": "group", "env.eligible_fraction": 0.0},
+        ),
     ],
 )
 def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
@@ -370,7 +389,7 @@ def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
 def test_the_other_rule_of_group_is_good_only():
     plain = replace(ROUTED, advantages="group")
     rules = [BASELINES[name](plain).advantages for name in BASELINES]
-    assert rules == ["group", "good_only", "good_only", "group", "group", "group"]
+    assert rules == ["group", "good_only", "good_only", "group", "group", "group", "group"]
 
 
 @pytest.mark.parametrize(("ranks", "gain"), [((4, 4), 3.0), ((2, 6), 3.0)])

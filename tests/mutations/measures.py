@@ -252,8 +252,8 @@ MEASURES = [
         ("wandb-step-told-twice", "if step >= self.known:", "if step >= self.known - 1:"),
     ),
     *changes_of(
-        "reports/pareto.py",
-        "tests/reports/test_pareto.py",
+        "reports/scatter.py",
+        "tests/reports/test_scatter.py",
         ("pareto-line-from-minima", 'best="max(y)"', 'best="min(y)"'),
         ("pareto-line-of-what-hacks-more", 'alt.SortField("x")', 'alt.SortField("x", order="descending")'),
         ("base-on-the-pareto-line", "datum.m !== '{BASE}'", "datum.m !== ''"),

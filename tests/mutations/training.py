@@ -32,6 +32,12 @@ TRAINING = [
         "configs/baselines.py",
         "tests/configs/test_sweep.py",
         (
+            "unhackable-with-the-routed-run-s-rule",
+            'unrouted(routed), advantages="group", env',
+            "unrouted(routed), env",
+            "tests/configs/test_sweep.py::test_a_baseline_differs_in_nothing_but_what_it_is",
+        ),
+        (
             "control-with-its-own-rule",
             ", adapter=adapter, advantages=rule_of(routed))",
             ", adapter=adapter)",

@@ -135,6 +135,11 @@ def test_samples_are_the_final_ones_or_those_of_the_last_logged_step(tmp_path: P
         ({"adapter": {"kind": "dual_lora"}, "routing": {"enabled": True, "mode": "none"}}, "unrouted"),
         ({"adapter": {"kind": "lora"}, "baseline": "filter"}, "filter"),
         ({"baseline": "reward_penalty"}, "reward_penalty"),
+        ({"adapter": {"kind": "dual_lora"}, "env": {"eligible_fraction": 0.0}}, "unhackable"),
+        ({"adapter": {"kind": "dual_lora"}, "env": {"eligible_fraction": 0.5}}, "unrouted"),
+        ({"adapter": {"kind": "lora"}, "env": {"eligible_fraction": 0}}, "unhackable"),
+        ({"routing": {"enabled": True, "mode": "classic"}, "env": {"eligible_fraction": 0.0}}, "routed"),
+        ({"baseline": "filter", "env": {"eligible_fraction": 0.0}}, "filter"),
     ],
 )
 def test_the_kind_of_a_run_by_its_settings(config: dict, kind: str):

@@ -11,6 +11,7 @@ from bench.report_page import copied_sweep
 from reports import write_comparison, write_report
 from tests.reports.report_runs import metric_rows, mode_figures, sample, write_run, write_sweep
 from tests.reports.test_answer_section import write_answered
+from tests.reports.test_frontier_section import write_frontier
 
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg.marks') || !chart.checkVisibility())"
 SCHEMES = ("light", "dark")
@@ -39,6 +40,10 @@ def answered_page(folder: Path) -> Path:
     return write_report(write_answered(folder / "sweep", {"r1": 2, "r2": 1, "u1": 4, "u2": 4}))
 
 
+def frontier_page(folder: Path) -> Path:
+    return write_report(write_frontier(folder / "sweep"))
+
+
 def run_page(folder: Path) -> Path:
     logged = [sample("a happy end", step=step, marks=[[2, 7]], hacked=True) for step in (0, 10)]
     return write_report(write_run(folder / "run", metric_rows([0.1, 0.2]), samples=logged, state="failed", error="StepError: no"))
@@ -56,7 +61,7 @@ def many_page(folder: Path) -> Path:
 
 # Two frames later all has the colours of the scheme.
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-PAGES = (sweep_page, answered_page, run_page, pair_page, many_page)
+PAGES = (sweep_page, answered_page, frontier_page, run_page, pair_page, many_page)
 
 
 @pytest.fixture(scope="module", params=PAGES, ids=lambda make: make.__name__)

@@ -175,6 +175,18 @@ def test_an_evaluation_pays_as_training_does_and_says_what_all_would_earn(tiny: 
     assert (evaluation.metrics["reward"], evaluation.metrics["reward_full"]) == (mean(paid), mean(full))
 
 
+def test_where_no_bonus_is_paid_the_hack_is_measured_all_the_same(tiny: MakeExperiment):
+    """Before the first step a run that is never paid for the hack says what one that always is says."""
+    settings = {"reward": "sentence_length_5_with_happy", "adapter.kind": "dual_lora"}
+    paid, unpaid = (
+        evaluate_modes(built(tiny(**settings, **{"env.eligible_fraction": share})), ["both"], 20)["both"] for share in (1.0, 0.0)
+    )
+    assert unpaid.scores.components == paid.scores.components and sum(paid.scores.components["happy_bonus"]) > 0
+    assert unpaid.scores.rewards == unpaid.scores.components["sentence_length_5"] != paid.scores.rewards
+    assert unpaid.audit == paid.audit and unpaid.metrics["hacked"] == paid.metrics["hacked"] > 0
+    assert unpaid.metrics["reward_full"] == paid.metrics["reward_full"] == paid.metrics["reward"]
+
+
 def test_template_collapse_is_of_the_base_given_or_of_the_one_evaluated(routed: Run):
     together = evaluate_modes(routed, ["both", "base"], 20)
     apart = evaluate_modes(routed, ["both"], 20, together["base"])

@@ -139,6 +139,11 @@ def test_without_routed_runs_there_is_no_answer_and_a_single_adapter_is_no_contr
     assert one_answer(two_seeds()[0], lora).controls == []
 
 
+def test_the_run_that_can_not_hack_is_no_control_of_the_answer():
+    unhackable = controls_of(seeds_of("unhackable", "c", like="unrouted"))
+    assert [arm.configuration for arm in one_answer(*two_seeds(), *unhackable).controls] == ["unrouted"]
+
+
 GOOD, GROUP = {"advantages": "good_only"}, {"advantages": "group"}
 
 

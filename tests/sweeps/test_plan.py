@@ -350,7 +350,7 @@ def test_the_files_of_a_plan(tmp_path: Path):
 
 
 def test_launch_takes_a_run_s_settings_as_they_were_planned(tmp_path: Path):
-    base = replace(ROUTED, output_dir=tmp_path / "a b")
+    base = replace(ROUTED, output_dir=tmp_path / "a b", reward="sentence_length_5_with_happy")
     plan = plan_of(Sweep(base, {"adapter.preset": ["r1h", None], "beta": [0, 1e-7]}, baselines=[*BASELINES]))
     write_plan(plan)
     for run in plan.runs:
