@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,8 @@ DESCRIPTION = """Write one page about a sweep, a run (also while it trains), or 
 
 Example: uv run report.py output/RUN
 Example: uv run report.py output/RUN_A output/RUN_B --out compared.html
-Example: uv run report.py output/*_s42_*"""
+Example: uv run report.py output/*_s42_*
+Example: uv run report.py output/SWEEP --export figures"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class ReportOptions:
     out: Path | None = None
     """The page to write; by default FOLDER/report.html. A comparison's is report_compare.html, in a folder of runs or beside the
     first of several folders."""
+    export: Path | None = None
+    """A new folder for what the page shows: each chart as it opens, a PNG with its legend, and tables.md, which has the tables
+    and sentences. An earlier export there is replaced."""
 
 
 def report(words: Sequence[str]) -> None:
@@ -38,8 +43,10 @@ def report(words: Sequence[str]) -> None:
 
     console = Console(stderr=True)
     quiet = not console.is_terminal
-    page = write_page_of(options.folders, options.out, lambda runs: track(runs, "reading runs", console=console, disable=quiet))
-    print(page)
+    read = partial(track, description="reading runs", console=console, disable=quiet)
+    print(write_page_of(options.folders, options.out, options.export, read))
+    if options.export:
+        print(options.export)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +18,8 @@ from grpo.rollout import Rollout
 from grpo.run import Run, trained_groups
 from grpo.schedules import SCHEDULES
 from models.decoder import Weights, backward_from, leaves_of
+from routing.gradients import Gradients, gradient_cosines, unmasked_gradients
+from routing.modes import BAD, GOOD
 from routing.router import MicroBatch, Routes, routed_backward
 
 LOSS_SETTINGS = ("loss_type", "epsilon_low", "epsilon_high", "kl_estimator", "kl_corrected")  # what `policy_loss` takes of `grpo`
@@ -67,6 +68,7 @@ class Iteration:
 
     passes: dict[str, Pass]  # by micro-batch
     grad_norms: dict[str, float]  # before clipping, by adapter
+    grad_cosines: dict[str, float | None]  # of good and bad samples' gradients before masks, by adapter where there are two
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,20 @@ def with_loss(batch: Batch, mask_truncated: bool) -> Routes:
 
 def optimizer_step(run: Run, batch: Batch, denominator: float, on_policy: bool) -> Iteration:
     """`on_policy`: the policy is still the one that sampled, which is checked."""
-    one_pass = partial(forward_backward, run, batch, denominator=denominator, on_policy=on_policy)
-    passes = routed_backward(run.policy, batch.routes, one_pass)
+    by_class: dict[str, Gradients] = {}
+
+    def one_pass(micro_batch: MicroBatch) -> Pass:
+        done = forward_backward(run, batch, micro_batch, denominator, on_policy)
+        by_class[micro_batch.name] = dict(unmasked)
+        unmasked.clear()
+        return done
+
+    with unmasked_gradients(run.policy) as unmasked:
+        passes = routed_backward(run.policy, batch.routes, one_pass)
     norms = clip_gradients(run, run.config.grpo.max_grad_norm)
     run.optimizer.step()
     run.optimizer.zero_grad()
-    return Iteration(passes, norms)
+    return Iteration(passes, norms, gradient_cosines(run.policy, by_class.get(GOOD, {}), by_class.get(BAD, {})))
 
 
 def forward_backward(run: Run, batch: Batch, micro_batch: MicroBatch, denominator: float, on_policy: bool) -> Pass:

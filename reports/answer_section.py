@@ -95,4 +95,4 @@ def _measure_chart(i: int, measure: str, names: Sequence[str]) -> Chart:
     spec["datasets"] = {"zero": [{"x": 0}]}
     fields = {"x": f"y{i}", "y": "label", "low": f"l{i}", "high": f"h{i}", "n": f"n{i}"}
     title, fitted = measure.replace("_", " "), {"x": ["x", "low", "high"]}
-    return Chart(f"y{i}", title, spec, fields, fitted=fitted, says=words | {"n": "n"}, log="", zero="x", crosshair=False)
+    return Chart(measure, title, spec, fields, fitted=fitted, says=words | {"n": "n"}, log="", zero="x", crosshair=False)

@@ -22,7 +22,7 @@ SHARED = ("c", "s", "m", "r")  # columns that tell lines apart: configuration, s
 # Of metrics.jsonl: the chart's title and its axis. And of an evaluation: the axis.
 TRAINING = {"reward": ("Reward in training", "mean reward"), "routing/hacked": ("Hack rate in training", "share of samples"),
             "kl": ("KL to the reference", "nats a token")}  # fmt: skip
-EVALUATED = {"reward": "mean reward", "hacked": "hack rate (share of samples)"}
+EVALUATED = {"reward": "mean reward", "hacked": "hack rate (share of samples)", "kl_to_base": "nats a token"}
 
 COLOUR = alt.Color("colour:N", scale=None)
 DASH = alt.StrokeDash("dash:N", scale=None)
@@ -85,6 +85,7 @@ class Charts:
     is_smoothed: bool = False
     has_seeds: bool = False  # whether single seeds are drawn beside their mean
     layout: str = ""  # a class of the style sheet
+    stacked: int = 1  # panels under one another, which belong together, where the page is wide
     notes: Sequence[str] = ()
 
     def embedded(self) -> dict[str, Any]:

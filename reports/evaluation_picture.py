@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from records.files import EVALUATION_PICTURE
-from records.folder import write_whole
 from records.names import MODE_COLOURS, MODES
 from records.reader import Row
 from reports.charts import Spec, finished_spec
+from reports.pictures import write_picture
 
 COLUMNS = 4  # panels side by side
 PANEL = (250, 220)  # pixels
@@ -22,8 +21,7 @@ RATE = alt.Scale(domain=(0.0, 1.0))
 def write_evaluation_picture(evaluation: Mapping[str, Any], checkpoint: Path) -> None:
     """evaluation.png in a checkpoint's folder, of the record that evaluation.json there holds."""
     title = f"{checkpoint.absolute().parent.name}, step {evaluation['step']:,}"
-    picture = vl_convert.vegalite_to_png(picture_spec(evaluation, title) | {"padding": 10}, scale=2)
-    write_whole(checkpoint / EVALUATION_PICTURE, lambda temporary: temporary.write_bytes(picture))
+    write_picture(checkpoint / EVALUATION_PICTURE, picture_spec(evaluation, title))
 
 
 def picture_spec(evaluation: Mapping[str, Any], title: str) -> Spec:

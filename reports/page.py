@@ -33,9 +33,9 @@ def vega_bundle() -> str:
 
 @cache
 def datatables_address() -> str:
-    """The library of sorted tables as an address to import from, which may stand in a script and in quotes there."""
+    """The library of sorted tables as an address to import from, which may stand in a script and in single quotes there."""
     code = Path(itables.options.dt_bundle).read_text(encoding="utf-8")
-    harmless = "".join(map(chr, range(33, 127))).translate(str.maketrans("", "", '%#"\\<')) + " "
+    harmless = "".join(map(chr, range(33, 127))).translate(str.maketrans("", "", "%#'\\<")) + " "
     return "data:text/javascript," + quote(code, safe=harmless)
 
 

@@ -12,7 +12,7 @@ from reports.tables import MISSING, Cell, Table, interval_cell, number_cell, tex
 
 FIGURES = {"task_reward": "task reward", "hacked": "hack rate", "reward": "reward"}
 SAMPLED = {"task_reward": TASK, "hacked": HACKED}  # of which each sample's is known
-PAIRED = "In small print: 95 % bootstrap intervals over the samples, which have the same prompts and draws in both runs."
+PAIRED = "With 95 % bootstrap intervals over the samples, which have the same prompts and draws in both runs."
 
 
 def final_section(a: RunFiles, b: RunFiles) -> Section:

@@ -17,7 +17,24 @@ from reports.charts import (
 )
 
 Names = Mapping[str, tuple[str, str]]  # {name: (title, axis)}
-MODE_PANELS = {"reward": ("Reward by mode", EVALUATED["reward"]), "hacked": ("Hack rate by mode", EVALUATED["hacked"])}
+MODE_PANELS = {
+    "reward": ("Reward by mode", EVALUATED["reward"]),
+    "hacked": ("Hack rate by mode", EVALUATED["hacked"]),
+    "kl_to_base": ("KL to the base by mode", EVALUATED["kl_to_base"]),
+}
+# Of metrics.jsonl: the number of the panel and the line in it.
+CLASS_LINES = {
+    "advantage/good": (0, "good"),
+    "advantage/bad": (0, "bad"),
+    "advantage/retain_rollout": (0, "retain rollouts"),
+    "grad_cosine/retain": (1, "retain adapter"),
+    "grad_cosine/forget": (1, "forget adapter"),
+}
+CLASS_PANELS = {
+    "advantage": ("Advantage by class of samples", "mean advantage"),
+    "grad_cosine": ("Gradients of good and bad samples", "cosine, before masks"),
+}
+CLASS_COLOURS = {"good": 0, "bad": 4, "retain rollouts": 5, "retain adapter": 2, "forget adapter": 1}  # places in COLOURS
 
 
 def run_curves(rows: Sequence[Row], names: Names) -> Charts | None:
@@ -46,16 +63,36 @@ def run_modes(evaluations: Sequence[Row]) -> Charts | None:
 
 
 def evaluation_rows(evaluations: Sequence[Row]) -> list[Row]:
-    """One row an evaluation and mode (m) at its step (x): y0 the reward, y1 the hack rate, l and h their intervals' ends."""
+    """One row an evaluation and mode (m) at its step (x): y0, y1, ... what EVALUATED names, l and h their intervals' ends."""
     rows = []
     for each in sorted(evaluations, key=lambda row: (MODES.index(row["mode"]), row["step"])):
         row = {"x": each["step"], "m": each["mode"]}
         for i, name in enumerate(EVALUATED):
-            if each[name] is not None:
+            if each.get(name) is not None:
                 low, high = each.get(f"{name}/interval") or (None, None)
                 row |= {f"y{i}": each[name], f"l{i}": low, f"h{i}": high}
         rows.append(row)
     return rows
+
+
+def class_curves(rows: Sequence[Row]) -> Charts | None:
+    """Advantages by class of samples, and the cosines of gradients by adapter, from `band_rows` of CLASS_LINES.
+
+    Without their bands, which would lie upon one another. None where no sample was ever labelled bad.
+    """
+    lines = [
+        {"x": row["x"], "m": line, f"y{panel}": row[f"y{i}"]}
+        for i, (panel, line) in enumerate(CLASS_LINES.values())
+        for row in rows
+        if f"y{i}" in row
+    ]
+    there = dict.fromkeys(row["m"] for row in lines)
+    if "bad" not in there:
+        return None
+    shown = names_with_values(CLASS_PANELS, lines)
+    panels = [curve_chart(name, *CLASS_PANELS[name], f"y{i}", zero="y") for name, i in shown.items()]
+    legend = Legend("m", "", [Entry(line, line, CLASS_COLOURS[line]) for line in there])
+    return Charts(panels, lines, [legend], is_smoothed=True)
 
 
 def comparison(rows: Sequence[Row], names: Names, runs: Sequence[str]) -> Charts | None:
@@ -68,5 +105,4 @@ def comparison(rows: Sequence[Row], names: Names, runs: Sequence[str]) -> Charts
             difference = f"{runs[1]} − {runs[0]}"
             panels.append(curve_chart(f"{name}-difference", f"{title}: {difference}", difference, f"d{i}", zero="y", log=""))
     legend = Legend("r", "run", [Entry(run, run, i) for i, run in enumerate(runs)])
-    layout = "pairs" if len(runs) == 2 else ""
-    return Charts(panels, rows, [legend], is_smoothed=True, layout=layout) if panels else None
+    return Charts(panels, rows, [legend], is_smoothed=True, stacked=2 if len(runs) == 2 else 1) if panels else None

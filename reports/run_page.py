@@ -7,7 +7,7 @@ from records.reader import Row, RunFiles
 from reports.charts import TRAINING
 from reports.compare import flat
 from reports.numbers import run_rows, with_step_zero
-from reports.run_charts import run_curves, run_modes
+from reports.run_charts import CLASS_LINES, class_curves, run_curves, run_modes
 from reports.run_tables import FLAGS, state_cell, training_seconds, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.tables import Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
@@ -26,13 +26,18 @@ CURVES = {
 FIGURES = {"unique": "unique", "jaccard": "mean Jaccard", "finished": "ended with EOS", "mean_length": "tokens",
            "nll_base": "nats, base", "kl_to_base": "KL to base"}  # fmt: skip
 
-MODES_NOTE = """In small print: 95 % bootstrap intervals over samples. Task reward: the mean of the reward's components that are \
-not the hack's."""
+MODES_NOTE = """With 95 % bootstrap intervals over samples. Task reward: the mean of the reward's components that are not the \
+hack's."""
+
+
+CLASSES_NOTE = """Advantages of samples that are labelled good and bad, and of the good ones among retain rollouts. The cosine \
+is between the gradients that good and bad samples bring to an adapter, before masks: above 0 they pull it the same way, and \
+below 0 against one another."""
 
 
 def run_metrics(row: Row) -> list[str]:
     """What a run's page draws of metrics.jsonl."""
-    return [*CURVES, *(name for name in row if name.startswith("rewards/") and name.endswith("/mean"))]
+    return [*CURVES, *CLASS_LINES, *(name for name in row if name.startswith("rewards/") and name.endswith("/mean"))]
 
 
 def _curve_names(run: RunFiles) -> dict[str, tuple[str, str]]:
@@ -48,6 +53,12 @@ def curve_section(run: RunFiles) -> Section:
     note = bin_note(run.metrics.get("step", []), rest=", the band reaches from the lowest of them to the highest")
     absent = [name for name in TRAINING if all(value is None for value in run.metrics.get(name, []))]
     return Section("training", "Training", note, chart, missing=absence_note(absent) if chart else "no step has been trained")
+
+
+def class_section(run: RunFiles) -> list[Section]:
+    """None where no sample was labelled bad."""
+    chart = class_curves(run_rows(run, list(CLASS_LINES)))
+    return [Section("classes", "Good and bad samples: what they teach", CLASSES_NOTE, chart)] if chart else []
 
 
 def ablation_section(run: RunFiles) -> Section:
@@ -131,5 +142,8 @@ def settings_section(run: RunFiles) -> Section:
 def run_page(run: RunFiles) -> Page:
     samples = sample_section([run])
     figures = [mode_section(run), *measure_section(run)]
-    sections = [*figures, curve_section(run), ablation_section(run), *word_section(run), samples, settings_section(run)]
+    sections = [
+        *figures, curve_section(run), *class_section(run), ablation_section(run), *word_section(run), samples,
+        settings_section(run),
+    ]  # fmt: skip
     return Page("Run", run.name, run_facts(run), sections, run.error or "")

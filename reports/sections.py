@@ -32,6 +32,7 @@ class Section:
     samples: Sequence[SampleBlock] = ()
     failures: Sequence[Mapping[str, Any]] = ()
     missing: str = ""
+    hint: str = ""  # after the note, what can be done with it on the page
 
 
 @dataclass(frozen=True)

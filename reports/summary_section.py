@@ -12,9 +12,8 @@ from sweeps.summary import configuration_entries, ends_of
 from sweeps.summary_text import runs_text
 
 TITLE = "Summary: the end of training, by configuration"
-NOTE = """Means over the seeds of finished runs; in small print, where there are several, 95 % intervals over seeds (Student's \
-t). Task reward: the mean of the reward's components that are not the hack's, unscaled. A policy without two adapters stands as \
-both."""
+NOTE = """Means over the seeds of finished runs with, where there are several, 95 % intervals over seeds (Student's t). Task \
+reward: the mean of the reward's components that are not the hack's, unscaled. A policy without two adapters stands as both."""
 BASE_NAME = "base, before training"
 ROWS = 10  # so that what may be concluded stands on the first screen, too
 LONGEST_NAME = 60  # characters
@@ -57,5 +56,6 @@ def base_rows(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Entry]]:
     for same in means.values():
         first, *others = [entry["configuration"] for entry in same]
         whose = f" of {shortened(first, 30)}" + (f" and {len(others)} more" if others else "")
-        name, more = (BASE_NAME + whose, ", ".join([first, *others])) if len(means) > 1 else (BASE_NAME, "")
+        full = f"{BASE_NAME} of {', '.join([first, *others])}"
+        name, more = (BASE_NAME + whose, full) if len(means) > 1 else (BASE_NAME, "")
         yield name, more, same[0]["modes"][BASE]

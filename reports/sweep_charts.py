@@ -7,7 +7,8 @@ from records.reader import Row, SweepFiles, by_configuration
 from reports.charts import EVALUATED, TRAINING, Charts, coincidence, coinciding, curve_chart, names_with_values
 
 MODE_CAPTIONS = {BOTH: "both (or policy)", RETAIN_ONLY: RETAIN_ONLY, FORGET_ONLY: FORGET_ONLY}
-MODE_PANELS = {"reward": ("Reward", EVALUATED["reward"]), "hacked": ("Hack rate", EVALUATED["hacked"])}
+MODE_PANELS = {name: (title, EVALUATED[name]) for name, title in
+               {"reward": "Reward", "hacked": "Hack rate", "kl_to_base": "KL to the base"}.items()}  # fmt: skip
 MOST_MARKS = 600  # with more, lines have no marks: they would cover one another and take seconds to draw
 
 
@@ -42,8 +43,8 @@ def sweep_modes(rows: Sequence[Row], sweep: SweepFiles) -> Charts | None:
             title = f"{quantity}, {MODE_CAPTIONS[mode]}"
             panels.append(curve_chart(f"{name}-{mode}", title, axis, f"y{i}", marks, where={"m": mode}, shared=name))
             notes += _coincidences(title, own, f"y{i}", sweep)
-    layout = "pairs" if len(shown) == 2 and len(modes) > 1 else ""
-    return Charts(panels, rows, facts=configuration_facts(sweep), layout=layout, notes=notes) if panels else None
+    stacked = len(shown) if len(modes) > 1 else 1
+    return Charts(panels, rows, facts=configuration_facts(sweep), stacked=stacked, notes=notes) if panels else None
 
 
 def _coincidences(title: str, rows: Sequence[Row], column: str, sweep: SweepFiles) -> list[str]:

@@ -23,8 +23,8 @@ PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the re
 unscaled. A large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters \
 to retain alone; the dashed line joins marks that none beats in both."""
 
-RUNS_NOTE = f"""The final evaluation of each; a click on a run leads to its samples, one on a column sorts by it. Reward in \
-training: the mean of the last {WINDOW} steps."""
+RUNS_NOTE = f"The final evaluation of each. Reward in training: the mean of the last {WINDOW} steps."
+RUNS_HINT = "A click on a run leads to its samples, one on a column sorts by it."
 
 
 def _absent(names: Iterable[str], rows: Sequence[Row]) -> str:
@@ -96,7 +96,7 @@ def sweep_page(sweep: SweepFiles) -> Page:
     axes = [axis for axis in sweep.axes if axis in choices(sweep) or axis == "seed"]
     sections = [
         summary_section(sweep), *answer_section(sweep), *frontier_section(sweep),
-        Section("runs", "Every run", RUNS_NOTE, table=results_table(runs, axes)),
+        Section("runs", "Every run", RUNS_NOTE, hint=RUNS_HINT, table=results_table(runs, axes)),
         training_section(sweep), ablation_section(sweep), pareto_section(sweep),
         Section("costs", "What each run cost", total_cost(runs) + ".", table=cost_table(runs)),
         *failure_section(sweep),

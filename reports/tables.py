@@ -18,7 +18,13 @@ class Cell:
     title: str = ""  # said in full when the mouse rests on it
     link: str = ""  # an id of the page, of what a click opens
     style: str = ""  # a class of the page's style sheet
-    more: str = ""  # a second line in small print
+    interval: tuple[str, ...] = ()  # its two ends, where the figure has one
+    more: str = ""  # said after it
+
+    @property
+    def small_print(self) -> str:
+        """A second line."""
+        return ", ".join(filter(None, [" to ".join(self.interval), self.more]))
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ def text_cell(value: str | None, **more: str) -> Cell:
 
 def interval_cell(value: float | None, interval: Sequence[float] | None, note: str = "") -> Cell:
     """A figure with its interval and a note in small print."""
-    bounds = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
-    return Cell(MISSING) if value is None else replace(number_cell(value), more=", ".join(filter(None, [bounds, note])))
+    ends = tuple(f"{end:.3f}" for end in interval or ())
+    return Cell(MISSING) if value is None else replace(number_cell(value), interval=ends, more=note)
 
 
 def flags_cell(flags: Mapping[str, bool | None]) -> Cell:

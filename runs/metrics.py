@@ -9,6 +9,8 @@ from grpo.rollout import Rollout
 from grpo.step import StepRecord
 from grpo.update import Pass, Update
 from records.figures import Number, both_hold, mean, share, std, where
+from routing.modes import RETAIN_ROLLOUT
+from routing.router import Routes
 
 
 def step_metrics(record: StepRecord, group_size: int, tokens_before: int) -> dict[str, Number]:
@@ -65,7 +67,9 @@ def update_metrics(update: Update) -> dict[str, Number]:
     for part, each in last.passes.items():
         metrics |= {f"grad_norm/{part}/{adapter}": norm for adapter, norm in each.grad_norms.items()}
     metrics["grad_norm"] = math.sqrt(sum(norm**2 for norm in norms.values()))
-    return metrics | {f"grad_norm/{adapter}": norm for adapter, norm in norms.items()} | {"learning_rate": update.learning_rate}
+    metrics |= {f"grad_norm/{adapter}": norm for adapter, norm in norms.items()}
+    metrics |= {f"grad_cosine/{adapter}": cosine for adapter, cosine in last.grad_cosines.items()}
+    return metrics | {"learning_rate": update.learning_rate}
 
 
 def reward_metrics(record: StepRecord, group_size: int) -> dict[str, Number]:
@@ -113,11 +117,17 @@ def routing_metrics(record: StepRecord) -> dict[str, Number]:
         "routing/hacked_and_undetected": None if hacked is None else share(both_hold(hacked, [not seen for seen in detected])),
         "advantage/good": mean(where(advantages, labelled, wanted=False)),
         "advantage/bad": mean(where(advantages, labelled)),
+        "advantage/retain_rollout": mean([advantages[row] for row in rows_of(record.routes, RETAIN_ROLLOUT)]),
         "advantage/hack_correlation": None if hacked is None else correlation(advantages, [float(flag) for flag in hacked]),
     }
     if hacked is not None:
         metrics |= {"detector/precision": share(where(hacked, detected)), "detector/recall": share(where(detected, hacked))}
     return metrics
+
+
+def rows_of(routes: Routes, name: str) -> list[int]:
+    """Of the class of samples that is called so; none where it has no samples."""
+    return [row for micro_batch in routes.micro_batches if micro_batch.name == name for row in micro_batch.rows.tolist()]
 
 
 def correlation(x: Sequence[float], y: Sequence[float]) -> float | None:

@@ -168,6 +168,38 @@ def test_gradient_norms_of_a_pass_are_of_what_it_added(tiny: MakeExperiment, gro
         assert figures[f"grad_norm/{group}/{adapter}"] == pytest.approx(norm, rel=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["classic", "exclusive", "none"])
+def test_cosines_are_of_what_good_and_bad_samples_would_teach_each_adapter_without_masks(tiny: MakeExperiment, mode: str):
+    given = case(tiny(**PLAIN, **{"adapter.kind": "dual_lora"}), mode=mode)
+    good, bad = gradient_of(given, only=~BAD), gradient_of(given, only=BAD)
+    figures = update_metrics(update(given.run, given.batch))
+    for adapter, named in trained_groups(given.run.policy).items():
+        one, other = (torch.cat([gradient[name].flatten() for name in named]) for gradient in (good, bad))
+        expected = float((one / one.norm()) @ (other / other.norm()))
+        assert 1e-3 < abs(expected) < 0.999
+        assert figures[f"grad_cosine/{adapter}"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_there_is_no_cosine_without_good_or_without_bad_samples(tiny: MakeExperiment, bad: bool):
+    given = case(tiny(**PLAIN, **{"routing.enabled": True}), torch.full((8,), bad), "classic")
+    figures = update_metrics(update(given.run, given.batch))
+    assert (figures["grad_cosine/retain"], figures["grad_cosine/forget"]) == (None, None)
+
+
+def test_of_several_iterations_the_cosines_are_the_last_one_s(tiny: MakeExperiment):
+    given = case(tiny(**PLAIN, **{"adapter.kind": "dual_lora", "grpo.num_iterations": 2}))
+    first, last = update(given.run, given.batch).iterations
+    figures = update_metrics(Update(1.0, (first, last)))
+    assert figures["grad_cosine/retain"] == last.grad_cosines["retain"] != first.grad_cosines["retain"]
+
+
+@pytest.mark.parametrize("kind", ["lora", "none"])
+def test_without_two_adapters_there_are_no_cosines(tiny: MakeExperiment, kind: str):
+    given = case(tiny(**PLAIN, **{"adapter.kind": kind}))
+    assert not [name for name in update_metrics(update(given.run, given.batch)) if name.startswith("grad_cosine/")]
+
+
 def test_an_adapter_without_samples_is_not_touched_by_momentum(tiny: MakeExperiment):
     given = case(
         tiny(**PLAIN, **{"routing.enabled": True, "routing.mode": "exclusive"}), torch.zeros(8, dtype=torch.bool), "exclusive"
@@ -201,7 +233,7 @@ def test_huge_forget_gradients_do_not_shrink_retain_s_update(tiny: MakeExperimen
     # before clipping: every entry the same, so the norm is the entry times the root of their number
     retain, forget = 1e-4 * count["retain"] ** 0.5, 1e6 * count["forget"] ** 0.5
     assert norms == pytest.approx({"retain": retain, "forget": forget}, rel=1e-5)
-    joint = update_metrics(Update(1.0, (Iteration({"good": PASS}, norms),)))["grad_norm"]
+    joint = update_metrics(Update(1.0, (Iteration({"good": PASS}, norms, {}),)))["grad_norm"]
     assert joint == pytest.approx((retain**2 + forget**2) ** 0.5, rel=1e-5)
 
 

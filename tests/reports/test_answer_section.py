@@ -43,7 +43,7 @@ def table_of(folder: Path) -> dict[tuple[str, str], tuple[str, str]]:
     assert section.table is not None
     header = section.table.header[1:]
     return {
-        (name.text, measure): (cell.text, cell.more)
+        (name.text, measure): (cell.text, cell.small_print)
         for name, *cells in section.table.rows
         for measure, cell in zip(header, cells, strict=True)
     }

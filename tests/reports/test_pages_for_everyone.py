@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Page
 
 from bench.report_page import copied_sweep
 from reports import write_comparison, write_report
+from reports.run_charts import CLASS_LINES
+from reports.run_page import CURVES
 from tests.reports.report_runs import metric_rows, mode_figures, sample, write_run, write_sweep
 from tests.reports.test_answer_section import write_answered
 from tests.reports.test_frontier_section import write_frontier
@@ -21,14 +23,15 @@ HAPPY = [[start, start + 5] for start in range(25, 700, 32)]
 
 
 def full_run(folder: Path, steps: int, logged: int) -> Path:
-    """With samples as long and as marked as they get, of training at so many steps."""
+    """With every curve that there is, and samples as long and as marked as they get, of training at so many steps."""
     shown = {"prompt_index": 1, "marks": HAPPY, "hacked": True, "components": {"task": 0.5, "hack": 0.1}}
     samples = [sample(TEXT, step=i, prompt=f"p{p}", **shown) for i in range(logged) for p in (0, 1) for _ in range(3)]
     finals = [sample(TEXT, mode, prompt=f"p{i}", **shown) for mode in MODES for i in range(6)]
-    figures = mode_figures(0.512, 0.251, **{"rewards/task": 0.5, "rewards/hack": 0.1})
+    figures = mode_figures(0.512, 0.251, **{"rewards/task": 0.5, "rewards/hack": 0.1, "kl_to_base": 0.123})
     evaluations = [{"step": i * steps // 10, "mode": mode} | figures for i in range(11) for mode in MODES]
     parts = {"samples": samples, "finals": finals, "modes": dict.fromkeys(MODES, figures), "evaluations": evaluations}
-    rows = metric_rows([(i * 0.0123457) % 1 for i in range(steps)])
+    values = [(i * 0.0123457) % 1 for i in range(steps)]
+    rows = [row | dict.fromkeys((*CURVES, *CLASS_LINES), value) for row, value in zip(metric_rows(values), values, strict=True)]
     return write_run(folder, rows, config={"max_steps": steps}, times=[0.5] * steps, **parts)
 
 

@@ -236,7 +236,7 @@ def test_the_summary_opens_the_page_and_the_answer_follows_on_the_same_screen(co
     assert sections == ["summary", "answer", "runs"]
     concluded = page.locator("#answer .sentences li").first.bounding_box()
     assert concluded and concluded["y"] + concluded["height"] < 1000
-    assert mark_values(page, "answer", "y0", ".mark-symbol[class*=layer_2_]", "of", "value") == [
+    assert mark_values(page, "answer", "hack_removed", ".mark-symbol[class*=layer_2_]", "of", "value") == [
         ("routed", "0.625"), ("routed − unrouted", "0.625"), ("unrouted", "0.000")]  # fmt: skip
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from records.reader import RunFiles
 from reports.charts import Charts, coinciding, packed
-from reports.run_charts import comparison, run_modes
+from reports.numbers import run_rows
+from reports.run_charts import CLASS_LINES, class_curves, comparison, run_modes
 
 TITLES = {"reward": ("Reward", "mean reward"), "kl": ("KL", "nats")}
 
@@ -51,6 +53,45 @@ def test_a_reward_without_ground_truth_has_no_hack_panel():
 def test_a_mode_without_hack_rates_has_no_hack_curve():
     charts = charts_of(evaluation("both", 10, 0.5, 0.3), evaluation("base", 10, 0.2, None))
     assert [*curves(charts, 1)] == ["both"]
+
+
+def test_the_kl_to_the_base_of_each_mode_is_drawn_where_it_is_known():
+    rows = [
+        evaluation(mode, step, 0.5, 0.3) | {"kl_to_base": kl} for mode, step, kl in (("both", 5, 0.25), ("retain_only", 5, 0.5))
+    ]
+    charts = charts_of(*rows, evaluation("base", 0, 0.2, 0.1) | {"kl_to_base": None})
+    assert [panel.name for panel in charts.panels] == ["reward", "hacked", "kl_to_base"]
+    fields = charts.panels[2].fields
+    assert {row["m"]: row[fields["y"]] for row in charts.rows if fields["y"] in row} == {"both": 0.25, "retain_only": 0.5}
+
+
+def class_figures(**columns: list[float | None]) -> Charts | None:
+    metrics = {"step": [0, 1]} | {name.replace("__", "/"): values for name, values in columns.items()}
+    return class_curves(run_rows(RunFiles("r", "routed", "c", {}, metrics=metrics), list(CLASS_LINES)))
+
+
+def test_advantages_are_drawn_by_class_and_cosines_by_adapter():
+    figures = {"advantage__good": [-0.25, 0.5], "advantage__bad": [0.75, None], "grad_cosine__retain": [0.125, None]}
+    charts = class_figures(**figures, grad_cosine__forget=[-0.5, None])
+    assert charts is not None
+    drawn = [
+        {(row["m"], row["x"]): row[panel.fields["y"]] for row in charts.rows if panel.fields["y"] in row}
+        for panel in charts.panels
+    ]
+    assert [panel.name for panel in charts.panels] == ["advantage", "grad_cosine"]
+    assert drawn == [
+        {("good", 0): -0.25, ("good", 1): 0.5, ("bad", 0): 0.75},
+        {("retain adapter", 0): 0.125, ("forget adapter", 0): -0.5},
+    ]
+    (legend,) = charts.legends
+    assert [entry.value for entry in legend.entries] == ["good", "bad", "retain adapter", "forget adapter"]
+    assert len({entry.colour for entry in legend.entries}) == 4
+
+
+def test_without_bad_samples_there_are_no_curves_by_class_and_without_two_adapters_none_of_gradients():
+    assert class_figures(advantage__good=[0.0, 0.0], grad_cosine__retain=[None, None]) is None and class_figures() is None
+    charts = class_figures(advantage__good=[0.0, 0.5], advantage__bad=[0.25, 0.5])
+    assert charts is not None and [panel.name for panel in charts.panels] == ["advantage"]
 
 
 def test_nothing_is_drawn_of_nothing():

@@ -37,7 +37,9 @@ def rows_of(sweep: SweepFiles) -> dict[str, dict[str, tuple[str, str]]]:
     groups = [caption for caption, count in table.groups for _ in range(count)]
     names = [f"{group}, {name}" for group, name in zip(groups, table.header, strict=True)][2:]
     return {
-        cells[0].text: {name: (cell.text, cell.more) for name, cell in zip(names, cells[2:], strict=True) if cell.text != MISSING}
+        cells[0].text: {
+            name: (cell.text, cell.small_print) for name, cell in zip(names, cells[2:], strict=True) if cell.text != MISSING
+        }
         for cells in table.rows
     }
 

@@ -61,7 +61,10 @@ def test_a_setting_in_few_words(value, text: str):
 
 
 def test_an_interval_stands_in_small_print_where_there_is_one():
-    assert interval_cell(0.25, [0.125, 0.5]) == Cell("0.250", 0.25, more="0.125 to 0.500")
+    cell = interval_cell(0.25, [0.125, 0.5])
+    assert cell == Cell("0.250", 0.25, interval=("0.125", "0.500")) and cell.small_print == "0.125 to 0.500"
+    assert interval_cell(0.25, [0.125, 0.5], "n = 3").small_print == "0.125 to 0.500, n = 3"
+    assert interval_cell(0.25, None, "n = 3").small_print == "n = 3"
     assert (interval_cell(0.25, None), interval_cell(None, None)) == (Cell("0.250", 0.25), Cell("–"))
 
 

@@ -23,6 +23,7 @@ SAMPLING = Iteration(
         "bad": Pass(9.0, 9.0, 9.0, ON_POLICY, 3, 7.5, 0.25, 0.125, {"retain": 9.0, "forget": 9.0}),
     },
     grad_norms={"retain": 9.0, "forget": 9.0},
+    grad_cosines={"retain": 9.0, "forget": 9.0},
 )
 LAST = Iteration(
     passes={
@@ -34,6 +35,7 @@ LAST = Iteration(
         ),
     },
     grad_norms={"retain": 3.0, "forget": 4.0},
+    grad_cosines={"retain": -0.5, "forget": None},
 )
 PROMPTS = [Prompt(3, "one", (5, 6)), Prompt(4, "two", (7, 8, 9))]
 
@@ -95,6 +97,8 @@ ROW = {
     "grad_norm": 5.0,  # (9 + 16)^(1/2)
     "grad_norm/retain": 3.0,
     "grad_norm/forget": 4.0,
+    "grad_cosine/retain": -0.5,
+    "grad_cosine/forget": None,
     "learning_rate": 1e-3,
     "kl": 0.0625,
     "reward": 2 / 4,
@@ -122,6 +126,7 @@ ROW = {
     "routing/hacked_and_undetected": 1 / 4,
     "advantage/good": (-1 + 0 + 4) / 3,
     "advantage/bad": 1.0,
+    "advantage/retain_rollout": None,
     # advantages 1 -1 0 4 (mean 1), hacks 1 0 1 1 (mean 3/4): covariance 0 + (-2)(-3/4) + (-1)/4 + 3/4 = 2;
     # squares 0 + 4 + 1 + 9 = 14 and 3/16 + 9/16 = 3/4
     "advantage/hack_correlation": 2 / (14 * 0.75) ** 0.5,
@@ -140,8 +145,17 @@ def test_an_update_of_no_sample_has_no_figures_but_its_rate():
     figures = update_metrics(Update(1e-3, ()))
     assert figures.pop("learning_rate") == 1e-3
     assert set(figures.values()) == {None}
-    of_every_run = {name for name in update_metrics(Update(1e-3, (SAMPLING, LAST))) if not name.startswith("grad_norm/")}
+    by_adapter = ("grad_norm/", "grad_cosine/")
+    of_every_run = {name for name in update_metrics(Update(1e-3, (SAMPLING, LAST))) if not name.startswith(by_adapter)}
     assert {*figures, "learning_rate"} == of_every_run
+
+
+def test_retain_rollouts_have_an_advantage_of_their_own():
+    """Of the last two samples, which are retain rollouts, the bad one is dropped: a class has those that are learnt from."""
+    routes = route(torch.tensor([False, False, True, False]), "classic", torch.tensor([False, False, True, True]))
+    row = step_metrics(record(routes=routes), 2, 0)
+    names = ("advantage/good", "advantage/bad", "advantage/retain_rollout")
+    assert [row[name] for name in names] == [pytest.approx((1 - 1 + 4) / 3), 0.0, 4.0]
 
 
 def test_the_kl_of_the_loss_is_none_without_a_reference():

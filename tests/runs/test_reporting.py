@@ -64,7 +64,7 @@ def record(step: int = 0, text: str = "a\nhappy   cat", hacked: list[bool] | Non
         trained_rewards=torch.tensor([1.0, 0.25], dtype=torch.float64),
         advantages=torch.tensor([0.5, -0.5], dtype=torch.float64),
         kl=0.125,
-        update=Update(1e-3, (Iteration({"good": PASS}, {"retain": 0.5}),)),
+        update=Update(1e-3, (Iteration({"good": PASS}, {"retain": 0.5}, {}),)),
         seconds={"sampling": 1.5, "update": 1.0},
     )
 
