@@ -33,7 +33,7 @@ Options = TypeVar("Options")
 class ExperimentOptions:
     """What every door that takes an experiment begins with."""
 
-    # Settings that training can only refuse, so that neither help nor suggestions name them.
+    # What a command line can only refuse, so that neither help nor suggestions name it.
     not_offered: ClassVar[frozenset[str]] = frozenset({"sampling.top_k", "sampling.top_p"})
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
@@ -71,7 +71,7 @@ def _option_names(options: type) -> list[str]:
     """Sorted; an experiment stands for its settings."""
     names = {entry.name for entry in fields(options)}
     if "experiment" in names:
-        names = names - {"experiment"} | {*SETTINGS} - {PLUGINS} - _not_offered(options) | {"plugin"}
+        names = (names | {*SETTINGS}) - {"experiment", PLUGINS} - _not_offered(options) | {"plugin"}
     return sorted(names)
 
 

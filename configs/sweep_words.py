@@ -1,4 +1,6 @@
-"""A sweep as a command line asks for it: `--grid NAME=VALUE,VALUE` and `--fixed NAME=VALUE` over a base experiment."""
+"""A sweep as a command line asks for it: `--grid NAME=VALUE,VALUE` and `--fixed NAME=VALUE` over a base experiment, and the arms
+of a YAML file.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -6,19 +8,23 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+import yaml
+
 from configs.cli import parse_value, split_at_commas
 from configs.errors import UserError
 from configs.experiment import Experiment
 from configs.resolve import flatten, with_setting
-from configs.sweep import Sweep, parsed_axis, parsed_value
+from configs.sweep import Arms, Sweep, parsed_arms, parsed_axis, parsed_value, refuse_varied
 
 Words = Sequence[Sequence[str]]
 RANGE = re.compile(r"([+-]?\d+)\.\.([+-]?\d+)(?:\.\.(\d+))?")
 LONGEST_RANGE = 1_000  # values: more are a slip of the keyboard
 
 
-def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixed: Words, named: Collection[str]) -> Sweep:
-    """The sweep of a `file` called `name` (or an empty one), with `base` and the words over it.
+def sweep_from_words(
+    file: Sweep, name: str, base: Experiment, grid: Words, fixed: Words, named: Collection[str], arms: str | None = None
+) -> Sweep:
+    """The sweep of a `file` called `name` (or an empty one), with `base` and the words over it, and `arms` in YAML.
 
     `named` are the settings that have an option of their own among the words. Raises UserError.
     """
@@ -35,7 +41,19 @@ def sweep_from_words(file: Sweep, name: str, base: Experiment, grid: Words, fixe
         raise UserError("--overwrite: not in a sweep, which keeps what is finished; remove its folder to start anew")
     if base.wandb.group:
         raise UserError(f"--wandb.group {base.wandb.group}: a sweep's runs have its name as their group; see --name")
-    return replace(file, base=base, grid={**file.grid} | axes, named=frozenset({*named, *axes, *values}))
+    whole = {**file.grid} | axes
+    together = arms_over(file, name, arms, whole)
+    fixed_by_words = frozenset({*named, *values})
+    return replace(file, base=base, grid=whole, arms=together, named=fixed_by_words | axes.keys(), fixed=fixed_by_words)
+
+
+def arms_over(file: Sweep, name: str, text: str | None, grid: Collection[str]) -> Arms:
+    """The file's arms, or those of a text in YAML. Raises UserError."""
+    if text is not None and file.arms:
+        raise UserError(f"arms: {name} has arms, too")
+    if text is None:
+        refuse_varied(file.arms, grid)
+    return file.arms if text is None else parsed_arms(yaml.safe_load(text), grid)
 
 
 def values_of(name: str, text: str) -> list[Any]:

@@ -12,6 +12,7 @@ from configs.resolve import flatten, require
 from configs.spelling import todays_record
 
 GRID = "grid."  # of a sweep's YAML file: `grid: {seed: 1..5, reward: [happy_binary, {name: happy_count, params: {cap: 5}}]}`
+ARMS = "arms"  # likewise: `arms: {classic: {routing.enabled: true}, higher beta: {beta: 0.1}}`
 PLUGINS = "plugins"  # `--plugin FILE`, as often as wanted
 TAGS = "tags"  # `--tags TAG,TAG`
 SETTINGS = flatten(Experiment())  # names and defaults; None where None is a value
@@ -57,17 +58,21 @@ def is_record(leaves: dict[str, Any]) -> bool:
 def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and value and name.removeprefix(GRID).replace("-", "_") not in SETTINGS:
+        if name == ARMS and isinstance(value, dict):
+            yield ARMS, {arm: dict(_leaves(each)) if isinstance(each, dict) else each for arm, each in value.items()}
+        elif isinstance(value, dict) and value and name.removeprefix(GRID).replace("-", "_") not in SETTINGS:
             yield from _leaves(value, f"{name}.")
         else:
             yield name, value
 
 
 def setting_words(name: str, value: Any) -> list[str]:
-    """As `setting_word`; of plugins, of which there may be several, a word each, of tags one for all."""
+    """As `setting_word`; of plugins, of which there may be several, a word each, of tags and of arms one for all."""
     if name.startswith(GRID):
         values = value if isinstance(value, list) else [value]
         return [f"--grid={name.removeprefix(GRID)}={','.join(map(yaml_line, values))}"]
+    if name == ARMS:
+        return [f"--{ARMS}={yaml_line(value)}"]
     if name not in (PLUGINS, TAGS):
         return [setting_word(name, value)]
     texts = [value] if isinstance(value, str) else value

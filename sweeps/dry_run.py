@@ -65,17 +65,19 @@ def slots_line(plan: Plan, slots: Slots) -> str:
 
 def estimate(
     plan: Plan, states: Mapping[str, str], slots: Slots | None, measure: Callable[[PlannedRun], Costs | str]
-) -> list[str]:
-    """Lines that tell how long the runs that are left take, and what that rests on. Without slots, as one after another."""
+) -> tuple[float | None, list[str]]:
+    """The seconds that the runs that are left take, None where that can not be measured, and lines that tell it and what it
+    rests on. Without slots, as one after another.
+    """
     left = [run for run in plan.runs if states[run.name] != "finished"]
     if not left:
-        return ["nothing is left to run"]
+        return 0.0, ["nothing is left to run"]
     kinds = {run.name: signature_of(run.experiment) for run in left}
     known = recorded_costs(plan.folder.parent, plan.folder, {*kinds.values()})
     if not known:
         measured = measure(left[0])
         if isinstance(measured, str):
-            return [f"no estimate: {left[0].name} could not be measured: {measured}"]
+            return None, [f"no estimate: {left[0].name} could not be measured: {measured}"]
         known[kinds[left[0].name]] = measured
     usual = next(iter(known.values()))
     seconds = {
@@ -85,7 +87,9 @@ def estimate(
     sources = [f"  {costs_text(costs)}" for costs in known.values()]
     if unknown := [run.kind for run in left if kinds[run.name] not in known]:
         sources.append(f"  {len(unknown)} runs of another kind ({', '.join(sorted({*unknown}))}): taken as the first")
-    return [f"about {whole_text(left, seconds, slots)}, starts and evaluations counted:", *sources]
+    whole = whole_seconds(left, seconds, slots)
+    place = "of runs" if slots is None else f"for {len(left)} runs"
+    return whole, [f"about {duration(whole)} {place}, starts and evaluations counted:", *sources]
 
 
 def costs_text(costs: Costs) -> str:
@@ -93,12 +97,20 @@ def costs_text(costs: Costs) -> str:
     return f"{costs.start:.3g} s to start, {costs.step:.3g} s a step, {each}: {costs.source}"
 
 
-def whole_text(left: Sequence[PlannedRun], seconds: Mapping[str, float], slots: Slots | None) -> str:
+def whole_seconds(left: Sequence[PlannedRun], seconds: Mapping[str, float], slots: Slots | None) -> float:
     if slots is None:
-        return f"{duration(sum(seconds.values()))} of runs"
+        return sum(seconds.values())
     places = [group for gpu in (False, True) if (group := [run for run in left if needs_gpu(run) == gpu])]
-    whole = max(seconds_on_slots([seconds[run.name] for run in runs], slots.of(runs[0])) for runs in places)
-    return f"{duration(whole)} for {len(left)} runs"
+    return max(seconds_on_slots([seconds[run.name] for run in runs], slots.of(runs[0])) for runs in places)
+
+
+def series_text(seconds: Mapping[str, float | None]) -> str:
+    """Of sweeps one after another: the whole of their estimates, None being of those that have none."""
+    known = [each for each in seconds.values() if each is not None]
+    without = [name for name, each in seconds.items() if each is None]
+    more = [f"there is no estimate of {', '.join(without)}"] if without else []
+    whole = [f"{'at least' if without else 'about'} {duration(sum(known))}"] if known else []
+    return f"all {len(seconds)} sweeps: {'; '.join(whole + more)}"
 
 
 # Measuring

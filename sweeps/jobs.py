@@ -56,8 +56,8 @@ def state_before(plan: Plan, run: PlannedRun) -> str:
     return "skipped" if is_finished(folder) else "waiting"
 
 
-def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board: Board, most: int) -> None:
-    """Until all have ended or were stopped, at most so many at once."""
+def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board: Board, most: int) -> bool:
+    """Until all have ended or were stopped, at most so many at once. Tells whether somebody asked to stop."""
     stops = 0
     with stop_request() as request, request.deferred(2):
         while any(job.state == "waiting" or job.handle is not None for job in jobs):
@@ -74,6 +74,7 @@ def work_off(jobs: list[Job], backend: Backend, plan: Plan, retries: int, board:
             board.update({job.run.name: job.state for job in jobs})
             backend.look([job.handle for job in jobs if job.handle is not None and board.runs[job.run.name].progress.steps])
             time.sleep(POLL_SECONDS)
+        return request.requested
 
 
 def may_start(job: Job) -> bool:

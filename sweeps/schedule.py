@@ -32,6 +32,7 @@ class Outcome:
     skipped: int
     failed: int
     interrupted: int
+    is_stopped: bool = False  # somebody asked for it, perhaps too late for any run
 
 
 def run_plan(plan: Plan, options: ScheduleOptions, script: Path = LAUNCH, console: Console | None = None) -> Outcome:
@@ -42,18 +43,19 @@ def run_plan(plan: Plan, options: ScheduleOptions, script: Path = LAUNCH, consol
     check_schedule(plan, options)
     with only_sweep_in(plan.folder):
         jobs = [Job(run, attempt_at(plan, run, script), state_before(plan, run)) for run in plan.runs]
+        is_stopped = False
         with Board(plan, console) as board:
             if any(job.state == "waiting" for job in jobs):
                 known = most_memory([*board.expectations.before.values()])
                 backend = open_backend(plan, options, board.say, known)
                 most = options.max_parallel if isinstance(options.max_parallel, int) else len(jobs)
                 try:
-                    work_off(jobs, backend, plan, options.retries, board, most)
+                    is_stopped = work_off(jobs, backend, plan, options.retries, board, most)
                 finally:
                     backend.close()
             board.update({job.run.name: job.state for job in jobs})
     count = Counter(job.state for job in jobs)
-    return Outcome(count["finished"] + count["stopped"], count["skipped"], count["failed"], count["interrupted"])
+    return Outcome(count["finished"] + count["stopped"], count["skipped"], count["failed"], count["interrupted"], is_stopped)
 
 
 @contextmanager

@@ -144,6 +144,51 @@ def test_of_an_interrupted_run_the_rest_is_counted(measured: list[str], capsys: 
     assert measured == [run["name"]]
 
 
+# A series
+
+SERIES = """
+from configs.experiment import Experiment, RoutingSettings
+from configs.sweep import Series, Sweep
+routed = Experiment(max_steps=600, routing=RoutingSettings(enabled=True))
+two, one = Sweep(routed, seeds=[1, 2]), Sweep(routed, arms={"a": {"lr": 1e-3}})
+series = Series({"two": two, "one": one, "full": Sweep(Experiment(max_steps=600))})
+"""
+
+
+def test_a_series_is_listed_sweep_by_sweep_with_the_whole_time(
+    measured: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    Path("series.py").write_text(SERIES)
+    assert sweep.main(["series.py", "--jobs", "1", "--dry_run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [*tmp_path.iterdir()] == [tmp_path / "series.py"]
+    assert [line for line in lines if line.startswith("sweep ")] == [
+        "sweep 1 of 3: two",
+        "sweep 2 of 3: one",
+        "sweep 3 of 3: full",
+    ]
+    assert [line for line in lines if line.startswith("output/")] == [f"output/series/{name}" for name in ("two", "one", "full")]
+    # By hand: a routed run 359.6 s, as above, the other 333.2 s: 3 x 359.6 + 333.2 = 1,412 s. A run of each kind was measured.
+    assert lines[-1] == "all 3 sweeps: about 24 min"
+    assert len(measured) == 2
+
+
+def test_of_a_series_what_can_not_be_estimated_is_said(
+    measured: list[str],  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    Path("series.py").write_text(SERIES)
+    costs = Costs(20.0, 0.5, 0.01, "a measurement")
+    monkeypatch.setattr(sweep, "measured_costs", lambda run, *_: "no room" if run.kind == "full" else costs)
+    assert sweep.main(["series.py", "--jobs", "1", "--dry_run"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "all 3 sweeps: at least 18 min; there is no estimate of full"  # 1,079 s
+    monkeypatch.setattr(sweep, "measured_costs", lambda *_: "no room")
+    assert sweep.main(["series.py", "--dry_run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "all 3 sweeps: there is no estimate of two, one, full"
+
+
 # Measuring
 
 LAUNCH = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.naming import config_hash
-from configs.sweep import load_sweep
+from configs.sweep import Series, Sweep, load_file, load_sweep
 from envs.prepare import folder_of, prepare
 from sweeps.plan import PlannedRun, make_plan
 
@@ -15,7 +15,11 @@ FOLDER = Path(__file__).parents[2] / "configs" / "sweeps"
 
 
 def planned_runs(name: str) -> list[PlannedRun]:
-    return [*make_plan(load_sweep(FOLDER / f"{name}.py"), partial(prepare, cuda_available=False), folder_of).runs]
+    return planned(load_sweep(FOLDER / f"{name}.py"))
+
+
+def planned(sweep: Sweep) -> list[PlannedRun]:
+    return [*make_plan(sweep, partial(prepare, cuda_available=False), folder_of).runs]
 
 
 def first_hash(run: PlannedRun) -> str:
@@ -24,8 +28,9 @@ def first_hash(run: PlannedRun) -> str:
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
-def test_every_file_is_a_sweep_and_says_how_it_is_run(file: Path):
-    assert planned_runs(file.stem)
+def test_every_file_is_a_sweep_or_a_series_and_says_how_it_is_run(file: Path):
+    built = load_file(file)
+    assert all(planned(sweep) for sweep in (built.sweeps.values() if isinstance(built, Series) else [built]))
     assert f"uv run sweep.py configs/sweeps/{file.name}" in file.read_text()
 
 

@@ -288,7 +288,7 @@ def test_stopped_once_running_runs_write_their_checkpoints(folder: Path, sweep: 
     for _ in range(2):  # as a terminal does, and `uv run` once more; runs are in groups of their own
         os.killpg(process.pid, number)
         time.sleep(0.1)
-    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4)
+    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4, is_stopped=True)
     assert [state(folder / name) for name in "ab"] == ["interrupted", "interrupted"]
     assert not (folder / "c").exists()
     assert not (folder / "d").exists()
@@ -306,7 +306,7 @@ def test_stopped_twice_they_are_killed(folder: Path, sweep: Callable[..., Any]):
     time.sleep(1.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4)
+    assert outcome_of(process) == Outcome(finished=0, skipped=0, failed=0, interrupted=4, is_stopped=True)
     assert [state(folder / name) for name in "ab"] == ["running", "running"]
     wait_for(lambda: all(map(is_gone, pids(folder))), seconds=25.0)
 

@@ -72,7 +72,7 @@ def test_stopped_once_runs_write_their_checkpoints_and_stopped_twice_they_are_ki
     stopper = meanwhile(stop)
     outcome = run_plan(plan, ScheduleOptions("ray", cluster.address), fake_script(folder.parent))
     stopper.join()
-    assert outcome == Outcome(finished=0, skipped=0, failed=0, interrupted=3)
+    assert outcome == Outcome(finished=0, skipped=0, failed=0, interrupted=3, is_stopped=True)
     assert [state(folder / name) for name in "ab"] == ["interrupted", "running"]
     assert not (folder / "c").exists()
     assert rows(folder / "failures.jsonl") == []
