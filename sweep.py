@@ -96,7 +96,9 @@ def parse_options(words: Sequence[str]) -> tuple[SweepOptions, Sweep | Series]:
     if "arms" in options_named(words):
         raise UserError("--arms: not on a command line; they stand in a file of --config, or in a sweep of Python")
     options, _ = parse_with_config(SweepOptions, words, DESCRIPTION, "sweep.py", sections=help_sections)
-    file = Sweep() if options.file is None else load_file(options.file)
+    if options.file is None:
+        return with_words(Sweep(), "", words)
+    file = load_file(options.file)
     if isinstance(file, Sweep):
         return with_words(file, str(options.file), words)
     for name, value in {"--grid": options.grid, "arms": options.arms}.items():
@@ -130,11 +132,13 @@ def all_baselines(planned: Sweep) -> tuple[str, ...]:
 
 @contextmanager
 def naming(sweep: str) -> Iterator[None]:
-    """Of a series: what is wrong within is said of this sweep."""
+    """Of a series: what is wrong within is said of this sweep. The only one has no name."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{sweep}: {error}" if sweep else str(error)) from error
+        if not sweep:
+            raise
+        raise UserError(f"{sweep}: {error}") from error
 
 
 def sweep(words: Sequence[str]) -> int:
