@@ -1,0 +1,36 @@
+"""Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside everything one would do instead, and
+beside the run whose bonus is never paid.
+
+Twenty-one runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).
+
+uv run sweep.py configs/sweeps/exclamations.py
+"""
+
+from configs.experiment import EvaluationSettings, Experiment
+from configs.sweep import Sweep
+
+UNROUTED = {"adapter.kind": "dual_lora", "advantages": "good_only"}
+
+sweep = Sweep(
+    base=Experiment(
+        reward="sentence_length_10_smooth_with_exclamations",
+        max_steps=300,
+        lr=1e-3,
+        beta=0.05,
+        eval=EvaluationSettings(final_samples=400),
+    ),
+    arms={
+        "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"},
+        "exclusive, half retain rollouts": {
+            "routing.enabled": True,
+            "routing.mode": "exclusive",
+            "routing.retain_rollouts": 8,
+        },
+        "classic": {"routing.enabled": True, "routing.mode": "classic"},
+        "no masks": UNROUTED,
+        "plain GRPO": {"adapter.kind": "dual_lora", "advantages": "group"},
+        "filter": UNROUTED | {"baseline": "filter"},
+        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+    },
+    seeds=[42, 123, 7],
+)
