@@ -21,6 +21,7 @@ The model for other programs: uv run evaluate.py export --help"""
 HALF_WAY = "half way between the base's and the policy's at the run's end"
 OTHER_PROMPTS = ("dataset", "text_column", "eval_split")  # than the run's, when they are named
 AS_THE_RUN = ("temperature", "top_k", "top_p", "routing_eval", *OTHER_PROMPTS)  # what relearning leaves alone
+INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 EXPORT_DESCRIPTION = """Write a checkpoint's model as a new folder that transformers (hf) or PEFT (peft) loads.
 
 Example: uv run evaluate.py export --model_path output/RUN --mode retain_only --out exported"""
@@ -150,7 +151,11 @@ def export(words: Sequence[str]) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if words is None else words
-    return run_main(lambda: export(given[1:]) if given[:1] == ["export"] else evaluate(given))
+    try:
+        return run_main(lambda: export(given[1:]) if given[:1] == ["export"] else evaluate(given))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

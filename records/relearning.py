@@ -12,13 +12,14 @@ import numpy as np
 
 from records.figures import cell
 from records.measures import HACKED, LEARNT, Outcomes, is_learnt
-from records.names import as_trained
+from records.names import BASE, as_trained
 
 EVERY = 10  # steps between two measurements
 MOST_SAMPLES = 256  # completions of each
 STEPS, THRESHOLD, MOST_STEPS = "steps_to_relearn", "relearn_threshold", "relearn_steps"
 FIGURES = (STEPS, THRESHOLD, MOST_STEPS)
 Figures = Mapping[str, Any]  # of one start
+NOTHING_LEARNT = "relearning was not tried: nothing was learnt to relearn (but for noise the policy hacks no more than the base)"
 NOT_TRIED: Figures = {STEPS: None, THRESHOLD: None, MOST_STEPS: 0}  # without a threshold
 
 
@@ -39,3 +40,14 @@ def steps_text(figures: Figures) -> str:
     if figures[STEPS] is not None:
         return f"{figures[STEPS]}"
     return cell(None) if figures[THRESHOLD] is None else f">{figures[MOST_STEPS]}"
+
+
+def sentences(figures: Mapping[str, Figures]) -> list[str]:
+    """What is said of a run's starts, a line each, the base's steps beside the policy's; one where nothing was tried."""
+    if figures[BASE][THRESHOLD] is None:
+        return [NOTHING_LEARNT]
+    base = f" (base: {steps_text(figures[BASE])})"
+    return [
+        f"{start}: {steps_text(each)} steps until it hacks at {cell(each[THRESHOLD])}{base if start != BASE else ''}"
+        for start, each in figures.items()
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from records.names import MODES
+from records.names import BASE, MODES
 from records.reader import Row
 from reports.charts import (
     EVALUATED,
@@ -56,6 +56,17 @@ def evaluation_rows(evaluations: Sequence[Row]) -> list[Row]:
                 row |= {f"y{i}": each[name], f"l{i}": low, f"h{i}": high}
         rows.append(row)
     return rows
+
+
+def run_relearning(rows: Sequence[Row], threshold: float) -> Charts:
+    """The hack rate from each start, of the rows of relearning.jsonl, and the threshold across, in the policy's colour."""
+    points = [{"x": row["step"], "m": row["start"], "y0": row["hacked"]} for row in rows]
+    for point in points:
+        if point["x"] == 0 and point["m"] != BASE:
+            point["t"] = threshold
+    legend = Legend("m", "start", mode_entries([point["m"] for point in points], {}))
+    panel = curve_chart("relearning", "Hack rate while relearning", EVALUATED["hacked"], "y0", marks=30, rule="t")
+    return Charts([panel], points, [legend])
 
 
 def comparison(rows: Sequence[Row], names: Names, runs: Sequence[str]) -> Charts | None:

@@ -23,6 +23,7 @@ from records.folder import write_json, write_whole
 from records.measures import LEARNT, Outcomes
 from records.names import BASE, as_trained
 from records.reader import outcomes_of, read_made_of
+from records.relearning import sentences
 from records.rows import Row, read_rows
 from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
 from runs.evaluation import (
@@ -77,7 +78,7 @@ def evaluate_checkpoint(
     for mode, figures in relearnt.figures.items():
         rows[mode] |= figures
     if relearnt.figures:
-        print("\n".join(relearnt.lines))
+        print("\n".join(sentences(relearnt.figures)))
     record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
     record |= {"sampling": vars(run.config.sampling), "prompts": prompts} | {"history": history, "modes": rows} | measures
     samples = [row for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]

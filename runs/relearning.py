@@ -18,10 +18,10 @@ from grpo.run import Run, build_optimizer
 from grpo.step import train_step
 from models.decoder import LanguageModel
 from models.weights import fingerprint
-from records.figures import cell, task_reward
+from records.figures import task_reward
 from records.measures import Outcomes
 from records.names import BASE, POLICY, RETAIN_ONLY
-from records.relearning import EVERY, MOST_SAMPLES, NOT_TRIED, THRESHOLD, Figures, figures_of, half_way, steps_text
+from records.relearning import EVERY, MOST_SAMPLES, NOT_TRIED, Figures, figures_of, half_way
 from records.rows import Row
 from routing.adapters import add_adapters
 from routing.spec import AdapterSpec
@@ -29,24 +29,11 @@ from runs.evaluation import evaluate_modes, training_samples
 from runs.export import merged
 from runs.progress import Display
 
-NOTHING_LEARNT = "relearning was not tried: nothing was learnt to relearn (but for noise the policy hacks no more than the base)"
-
 
 @dataclass(frozen=True)
 class Relearning:
     rows: list[Row]  # of relearning.jsonl
     figures: dict[str, Figures]  # by start
-
-    @property
-    def lines(self) -> list[str]:
-        """What is said of it, one a start."""
-        if self.figures[BASE][THRESHOLD] is None:
-            return [NOTHING_LEARNT]
-        base = f" (base: {steps_text(self.figures[BASE])})"
-        return [
-            f"{start}: {steps_text(each)} steps until it hacks at {cell(each[THRESHOLD])}{base if start != BASE else ''}"
-            for start, each in self.figures.items()
-        ]
 
 
 def relearn(run: Run, steps: int, threshold: float | None, outcomes: Outcomes, display: Display) -> Relearning:

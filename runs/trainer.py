@@ -21,7 +21,7 @@ from records import files
 from records.folder import RunFolder, new_folder, status_put_back, write_json
 from records.names import BASE, FAILED, FINISHED, INTERRUPTED, LOADING, REHEARSING, STOPPED
 from records.reader import is_finished, is_not_loaded, read_status
-from records.relearning import Figures
+from records.relearning import Figures, sentences
 from records.rows import read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
@@ -223,7 +223,7 @@ def relearnt_at_the_end(run: Run, reporter: Reporter, evaluations: dict[str, Mod
     relearning = relearn(run, settings.relearn_steps, settings.relearn_hack_rate, outcomes, reporter.display)
     if relearning.rows:
         reporter.folder.append(files.RELEARNING, *relearning.rows)
-    for line in relearning.lines:
+    for line in sentences(relearning.figures):
         reporter.say(line)
     return relearning.figures
 

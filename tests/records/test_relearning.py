@@ -22,7 +22,7 @@ def test_the_threshold_is_half_way_between_the_base_and_the_trained_policy(train
     assert half_way(outcomes(**{trained: ALWAYS}, base=OFTEN)) == pytest.approx(0.875)  # above the base, as half of 1 is not
 
 
-@pytest.mark.parametrize(("trained", "base"), [(SELDOM, SELDOM), (SELDOM, OFTEN), ([1.0] + NEVER[1:], NEVER)])
+@pytest.mark.parametrize(("trained", "base"), [(SELDOM, SELDOM), (SELDOM, OFTEN), ([1.0, *NEVER[1:]], NEVER)])
 def test_without_a_difference_above_noise_there_is_none(trained: list[float], base: list[float]):
     """The last: 1 of 40 more, which has a mean of 0.025 and a standard error of 0.025."""
     assert half_way(outcomes(both=trained, base=base)) is None

@@ -15,6 +15,7 @@ from configs.resolved import ResolvedExperiment
 from grpo.run import Run, build_run, prepare
 from grpo.step import train_step
 from records.names import BASE, POLICY, RETAIN_ONLY
+from records.relearning import NOTHING_LEARNT
 from records.rows import read_rows
 from routing.adapters import scaled
 from routing.modes import MODES
@@ -261,7 +262,7 @@ def test_where_nothing_was_learnt_nothing_is_relearnt(tiny: MakeExperiment):
     figures = {"steps_to_relearn": None, "relearn_threshold": None, "relearn_steps": 0}
     assert all(row | figures == row for row in record.summary["modes"].values())
     said = [line for line in log_lines(record.folder) if line.startswith("relearning was not tried: ")]
-    assert said == [runs.relearning.NOTHING_LEARNT]
+    assert said == [NOTHING_LEARNT]
 
 
 # What it refuses
