@@ -231,7 +231,7 @@ def relearnt_at_the_end(run: Run, reporter: Reporter, evaluations: dict[str, Mod
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation], stopped: str | None, whole: bool) -> RunRecord:
     folder, relearnt = reporter.folder, relearnt_at_the_end(run, reporter, evaluations)
     reporter.display.bars.stop()
-    metrics = {mode: evaluation.metrics | relearnt.get(mode, {}) for mode, evaluation in evaluations.items()}
+    metrics = {mode: evaluation.metrics | dict(relearnt.get(mode, {})) for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
     warnings = [*([stopped] if stopped else []), *warnings_at_start(run.config, start[:1])]
     summary = summarize(run.config, reporter.metrics, metrics, warnings) | {"steps": run.step}

@@ -30,7 +30,7 @@ def relearning_of(runs: Sequence[RunFiles]) -> dict[str, Figure]:
         return figures
     policy = next(start for start in starts if start != BASE)
     pairs = [(rows.get(policy, {}).get(STEPS), rows.get(BASE, {}).get(STEPS)) for rows in measured if rows]
-    return figures | {DIFFERENCE: whole_figure([None if None in pair else pair[0] - pair[1] for pair in pairs])}
+    return figures | {DIFFERENCE: whole_figure([None if one is None or base is None else one - base for one, base in pairs])}
 
 
 def start_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
