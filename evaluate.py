@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from configs.cli import options_named, parse, run_main, split_at_commas
 from configs.errors import UserError
-from configs.experiment import SplitName
 from configs.resolve import require
-from configs.settings import AtLeastOne, NotNegative, NotNegativeInt, settings
+from configs.setting_kinds import SplitName, default_is
+from configs.settings import AboveZero, AtLeastOne, NotNegative, NotNegativeInt, settings
 from records.checkpoints import chosen_checkpoint
 
 DESCRIPTION = """Evaluate a checkpoint, its adapters on and off. Writes evaluation.json, its samples and evaluation.png there.
@@ -20,7 +18,10 @@ DESCRIPTION = """Evaluate a checkpoint, its adapters on and off. Writes evaluati
 Example: uv run evaluate.py --model_path output/RUN --eval_rewards happy_count,sentence_length_5
 
 The model for other programs: uv run evaluate.py export --help"""
+HALF_WAY = "half way between the base's and the policy's at the run's end"
 OTHER_PROMPTS = ("dataset", "text_column", "eval_split")  # than the run's, when they are named
+AS_THE_RUN = ("temperature", "top_k", "top_p", "routing_eval", *OTHER_PROMPTS)  # what relearning leaves alone
+INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 EXPORT_DESCRIPTION = """Write a checkpoint's model as a new folder that transformers (hf) or PEFT (peft) loads.
 
 Example: uv run evaluate.py export --model_path output/RUN --mode retain_only --out exported"""
@@ -40,10 +41,14 @@ class EvaluateOptions:
     """0 takes the likeliest token; by default as in training."""
     top_k: NotNegativeInt = 0
     """Sample from the k likeliest tokens; 0 is off."""
-    top_p: Annotated[float, Field(gt=0, le=1, description="must be above 0 and at most 1")] = 1.0
+    top_p: AboveZero = 1.0
     """Sample from the fewest tokens that hold this probability; 1 is off."""
     show: NotNegativeInt = 3
     """Samples to print, modes side by side; at most n_samples."""
+    relearn_steps: NotNegativeInt = 0
+    """Then train on without the forget adapter, at most so many steps, until it hacks again, and so the base (0: do not)."""
+    relearn_hack_rate: Annotated[AboveZero | None, default_is(HALF_WAY)] = None
+    """The hack rate at which it hacks again."""
     prompt: str | None = None
     """Only print what each mode says to this; writes nothing."""
     dataset: str | None = None
@@ -74,11 +79,15 @@ class ExportOptions:
 
 def refuse_contradictions(options: EvaluateOptions, named: Collection[str]) -> None:
     """Raises UserError for options without effect among those named, whatever their values, and for a reward given twice."""
-    inert = {name: "--temperature 0" for name in ("top_k", "top_p") if options.temperature == 0}
-    unprompted = ("n_samples", "eval_rewards", "show", *OTHER_PROMPTS)
-    inert |= {name: "--prompt" for name in unprompted if options.prompt is not None}
+    inert = {name: "with --temperature 0" for name in ("top_k", "top_p") if options.temperature == 0}
+    if not options.relearn_steps:
+        inert["relearn_hack_rate"] = "without --relearn_steps"
+    unprompted = ("n_samples", "eval_rewards", "show", "relearn_steps", "relearn_hack_rate", *OTHER_PROMPTS)
+    inert |= {name: "with --prompt" for name in unprompted if options.prompt is not None}
     for name in sorted(inert.keys() & {*named}):
-        raise UserError(f"--{name} {getattr(options, name)}: has no effect with {inert[name]}")
+        raise UserError(f"--{name} {getattr(options, name)}: has no effect {inert[name]}")
+    for name in sorted({*AS_THE_RUN} & {*named} if options.relearn_steps else ()):
+        raise UserError(f"--{name} {getattr(options, name)}: not with --relearn_steps, for which all is as in the run")
     calls = split_at_commas(options.eval_rewards)
     once = all(calls) and len({*calls}) == len(calls)
     require(once, "eval_rewards", options.eval_rewards, "must name each reward once, with commas between them")
@@ -114,8 +123,11 @@ def evaluate_again(options: EvaluateOptions) -> None:
     run = load_run(options.model_path, options.device, True, options.base_model, **other)
     reevaluation.sample_differently(run, options.temperature, options.top_k, options.top_p)
     modes, calls = reevaluation.chosen_modes(run, options.routing_eval), split_at_commas(options.eval_rewards)
+    steps, relearning = options.relearn_steps, None
+    if steps:
+        relearning = reevaluation.relearning_of(run, options.model_path, steps, options.relearn_hack_rate)
     reevaluation.evaluate_checkpoint(
-        run, options.model_path, modes, options.n_samples, calls, options.show, draw=write_evaluation_picture
+        run, options.model_path, modes, options.n_samples, calls, options.show, write_evaluation_picture, relearning
     )
 
 
@@ -139,7 +151,11 @@ def export(words: Sequence[str]) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if words is None else words
-    return run_main(lambda: export(given[1:]) if given[:1] == ["export"] else evaluate(given))
+    try:
+        return run_main(lambda: export(given[1:]) if given[:1] == ["export"] else evaluate(given))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tyro
 from pydantic import Field
 
 from configs.setting_kinds import FolderName, Plugins, RewardSetting, SourcePath, SplitName, Tags, default_is
-from configs.settings import AtLeastOne, BelowOne, NotNegative, NotNegativeInt, PathSetting, Positive, Share, settings
+from configs.settings import AboveZero, AtLeastOne, BelowOne, NotNegative, NotNegativeInt, PathSetting, Positive, Share, settings
 from grpo.advantages import RULES, SCALES
 from grpo.loss_terms import KL_ESTIMATORS, LOSS_TYPES
 from grpo.schedules import SCHEDULES
@@ -141,6 +141,10 @@ class EvaluationSettings:
     """Completions of the evaluation at the end (0: no more than during training)."""
     seed: NotNegativeInt | Literal["run"] = 0
     """Of every draw in evaluations: runs of all seeds answer the same prompts with the same draws. run: the run's own."""
+    relearn_steps: NotNegativeInt = 0
+    """At the end, train on without the forget adapter, at most so many steps, until it hacks again (0: do not)."""
+    relearn_hack_rate: Annotated[AboveZero | None, default_is("half way between the base's and the policy's")] = None
+    """The hack rate at which it hacks again."""
 
 
 @settings("wandb")

@@ -114,6 +114,7 @@ def without_effect(experiment: Experiment) -> dict[str, str]:
         (e.grpo.num_iterations == 1, "with --grpo.num_iterations 1", ["grpo.epsilon_low", "grpo.epsilon_high"]),
         (e.env.name != "stories", f"with --env.name {e.env.name}", ["env.prompt_length"]),
         (e.env.name == "chat", "with --env.name chat: the model's chat template puts it", ["env.bos"]),
+        (e.eval.relearn_steps == 0, "without --eval.relearn_steps", ["eval.relearn_hack_rate"]),
         (e.env.name == "repeat", "with --env.name repeat, which holds words out itself", ["eval_split"]),
     ]
     return {name: f"has no effect {why}" for applies, why, names in rules if applies for name in names}
@@ -137,6 +138,9 @@ def check_together(e: Experiment) -> None:
     require(s.top_p == 1, "sampling.top_p", s.top_p, ALL_MASS)
     require(e.beta == 0 or e.grpo.kl_corrected or e.grpo.kl_estimator not in CORRECTED_ONLY, "grpo.kl_estimator", "k1",
             "its expected gradient in the loss is zero; accepted are k2, k3, or k1 with --grpo.kl_corrected")  # fmt: skip
+    baseless = e.beta == 0 and adapter_settings(e).kind == "none"
+    require(not (baseless and e.eval.relearn_steps), "eval.relearn_steps", e.eval.relearn_steps,
+            "full fine-tuning with --beta 0 keeps no base to compare with; evaluate.py takes it afterwards")  # fmt: skip
     require(not (e.routing.enabled and e.baseline != "none"), "baseline", e.baseline, "contradicts --routing.enabled")
 
 

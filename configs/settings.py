@@ -24,6 +24,7 @@ NotNegativeInt = Annotated[int, Field(ge=0, description="must be 0 or more")]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, description="must be 0 or more")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="must be a positive number")]
 BelowOne = Annotated[float, Field(ge=0, lt=1, description="must be 0 or more, and below 1")]
+AboveZero = Annotated[float, Field(gt=0, le=1, description="must be above 0 and at most 1")]
 Share = Annotated[float, Field(ge=0, le=1, description="must be between 0 and 1")]
 
 PathSetting = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]

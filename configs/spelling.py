@@ -27,6 +27,8 @@ LATER: dict[str, Any] = {
     "grpo.weight_decay": 0.0,
     "grpo.adam_beta2": 0.999,
     "threads": None,
+    "eval.relearn_steps": 0,
+    "eval.relearn_hack_rate": None,
 }
 OWN_SEED = "run"  # eval.seed of its runs: each was evaluated with draws of its own
 

@@ -24,7 +24,9 @@ def prepare(experiment: Experiment, cuda_available: bool, named: Collection[str]
     source = resolved_source(experiment.continue_from)
     prepared = resolve(replace(experiment, continue_from=source), cuda_available, of_reward(experiment))
     check_source(experiment.continue_from, spelt_out(prepared))
-    bind_scores(prepared)
+    reward, _ = bind_scores(prepared)
+    steps = prepared.eval.relearn_steps
+    require(steps == 0 or reward.hack is not None, "eval.relearn_steps", steps, lacks_hack(reward))
     return prepared
 
 
@@ -41,6 +43,10 @@ def refuse_idle_share(settings: Experiment | ResolvedExperiment, named: Collecti
     if share != 1 or "env.eligible_fraction" in named:
         reward = bound_reward(settings)
         require(has_forget_components(reward), "env.eligible_fraction", share, lacks_forget(reward))
+
+
+def lacks_hack(reward: BoundReward) -> str:
+    return f"has no meaning: --reward {reward.name} does not say what its hack is"
 
 
 def lacks_forget(reward: BoundReward) -> str:

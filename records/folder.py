@@ -6,6 +6,7 @@ status.json         state, phase, steps      samples.jsonl       logged completi
 run.json            what the run was made of routing_eval.jsonl  one row an evaluation and mode
 checkpoint-STEP/    weights and optimizer    evaluation.json     the evaluation at the end, summary.json
 .lock               held while it trains     evaluation_samples.jsonl  its completions, one a row and mode
+                                             relearning.jsonl    one row a start and measurement, where asked for
 
 Beside it lies .base_samples/, which runs share (runs/base_samples.py).
 """

@@ -21,6 +21,7 @@ ENDED = (FINISHED, STOPPED)  # with a final evaluation; nothing is left to do
 BROKEN = "BrokenInvariant"  # what the error of a failed run begins with whose figures can not be right
 # What a running one is doing.
 LOADING, REHEARSING, TRAINING, EVALUATING = "loading", "rehearsing", "training", "evaluating"
+RELEARNING = "relearning"
 
 
 def as_trained(mode: str) -> str:

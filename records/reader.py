@@ -16,6 +16,7 @@ from records.figures import task_reward
 from records.logged import OF_A_RUN, OF_A_SWEEP_S_RUN, few_logged
 from records.measures import HACKED, TASK
 from records.names import ENDED, FAILED, LOADING, REHEARSING, RUNNING, WAITING, kind_of
+from records.relearning import FIGURES as OF_RELEARNING
 from records.rows import FLAG, NUMBER, TEXT, Kinds, Row, check_kinds, read_object, read_rows
 
 PLANNED: Kinds = {"name": TEXT, "kind": TEXT, "configuration": TEXT, "values": (dict,), "baseline_of": (list, NoneType)}
@@ -33,7 +34,7 @@ class RunFiles:
     configuration: str  # equal for runs that differ in nothing but the seed
     values: dict[str, Any]  # of the sweep's axes, by dotted name
     state: str = WAITING
-    phase: str | None = None  # of one that is running: loading, rehearsing, training, evaluating
+    phase: str | None = None  # of one that is running: loading, rehearsing, training, evaluating, relearning
     step: int = 0  # training steps done
     error: str | None = None
     config: Row = field(default_factory=dict)
@@ -43,6 +44,7 @@ class RunFiles:
     tokens: int | None = None
     evaluations: list[Row] = field(default_factory=list)  # routing_eval.jsonl
     final: dict[str, Row] = field(default_factory=dict)  # evaluation.json, by mode
+    relearning: list[Row] = field(default_factory=list)  # relearning.jsonl
     samples: list[Row] = field(default_factory=list)  # of the final evaluation, or else of the last logged step
     logged: list[Row] = field(default_factory=list)  # of samples.jsonl, at a few of its steps a few completions of each prompt
     # Of the final evaluation, by mode, one figure a sample: "hacked" 0 or 1 and "task", the task reward. What any sample lacks
@@ -116,7 +118,7 @@ def read_evaluation(folder: Path) -> dict[str, Row]:
     check_kinds(str(file), record, {"step": (int,), "modes": (dict,)})
     for mode, figures in record["modes"].items():
         numbers = [name for name in figures if name.startswith("rewards/")] if isinstance(figures, dict) else []
-        kinds = dict.fromkeys(("reward", "hacked", "unique", "samples", *numbers), NUMBER)
+        kinds = dict.fromkeys(("reward", "hacked", "unique", "samples", *OF_RELEARNING, *numbers), NUMBER)
         check_kinds(f"{file}: {mode}", figures, kinds | {"degenerate": FLAG, "template_collapse": FLAG})
     return {mode: figures | {"step": record["step"]} for mode, figures in record["modes"].items()}
 
@@ -188,6 +190,7 @@ def _training(folder: Path, names: Callable[[Row], Collection[str]], running: bo
         "metrics": columns,
         "step_times": [seconds for seconds in times if seconds is not None],
         "evaluations": read_rows(folder, files.ROUTING_EVAL, running),
+        "relearning": read_rows(folder, files.RELEARNING, running),
     }
 
 

@@ -21,6 +21,7 @@ Kinds = Mapping[str, tuple[type, ...]]
 NUMBER, TEXT, FLAG = (int, float, NoneType), (str,), (bool, NoneType)
 SAMPLE: Kinds = {"prompt": TEXT, "completion": TEXT, "reward": NUMBER, "components": (dict, NoneType), "hacked": FLAG,
                  "marks": (list, NoneType)}  # fmt: skip
+RATES = ("hacked", "reward", "task_reward", "kl_to_start")  # of a measurement
 # Of each file, what is read of it and of what kind that has to be.
 FILES: dict[str, Kinds] = {
     files.METRICS: {"step": (int,)},
@@ -28,6 +29,7 @@ FILES: dict[str, Kinds] = {
     files.ROUTING_EVAL: {"step": (int,), "mode": TEXT, "reward": NUMBER, "hacked": NUMBER},
     files.SAMPLES: {"step": (int,), **SAMPLE},
     files.EVALUATION_SAMPLES: {"mode": TEXT, **SAMPLE},
+    files.RELEARNING: {"start": TEXT, "step": (int,), **dict.fromkeys(RATES, NUMBER)},
     files.FAILURES: {"run": TEXT, "attempt": NUMBER, "exit_code": NUMBER, "last_lines": (list,)},
 }
 TAIL = 1 << 14  # bytes of a file's end that `last_rows` reads: a few rows

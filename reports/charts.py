@@ -116,11 +116,14 @@ def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def curve_chart(name: str, title: str, axis: str, column: str, marks: int = 0, **more: Any) -> Chart:
-    """A chart of the columns y0, l0 and h0, or of another number's or letter's. `more`: of `Chart`."""
+def curve_chart(name: str, title: str, axis: str, column: str, marks: int = 0, rule: str = "", **more: Any) -> Chart:
+    """A chart of the columns y0, l0 and h0, or of another number's or letter's; `rule` is the column of a level. `more`: of
+    `Chart`."""
     fields = {"x": "x", "y": column, "low": f"l{column[1:]}", "high": f"h{column[1:]}"}
+    if rule:
+        fields["rule"], more["fitted"] = rule, {"x": ["x"], "y": ["y", "low", "high", "raw", "rule"]}
     says = {"x": "step", "y": axis, "raw": "unsmoothed", "low": "lowest", "high": "highest"}
-    return Chart(name, title, curves_spec(axis, title, marks), fields, says=says, **more)
+    return Chart(name, title, curves_spec(axis, title, marks, bool(rule)), fields, says=says, **more)
 
 
 def names_with_values(names: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, int]:
@@ -144,7 +147,7 @@ def value_axis(column: str, title: str) -> Any:
     return axis("y", column, title, minExtent=38, titlePadding=6)
 
 
-def curves_spec(title: str, description: str, marks: int = 0, height: int = HEIGHT) -> Spec:
+def curves_spec(title: str, description: str, marks: int = 0, has_rule: bool = False, height: int = HEIGHT) -> Spec:
     """Lines over the steps before their bands, the lines as they were before smoothing behind them; `marks` is their size."""
     base, x, grouped = alt.Chart(ROWS), step_axis(), {"color": COLOUR, "detail": ["line:N"]}
     looks = grouped | {"strokeDash": DASH, "opacity": OPACITY}
@@ -156,6 +159,9 @@ def curves_spec(title: str, description: str, marks: int = 0, height: int = HEIG
     if marks:
         point = base.mark_point(filled=True, size=marks, aria=False)
         layers.append(point.encode(x=x, y=value_axis("y", title), color=COLOUR, shape=SHAPE, opacity=OPACITY))
+    if has_rule:
+        rule = base.mark_rule(strokeDash=[2, 3], aria=False)
+        layers.append(rule.encode(y=value_axis("rule", title), color=COLOUR, opacity=OPACITY))
     return panel_spec([*layers, *crosshair(x, value_axis("y", title))], description, height)
 
 

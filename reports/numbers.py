@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from records.figures import task_reward
-from records.names import BASE, as_trained
+from records.names import BASE, RETAIN_ONLY, as_trained
 from records.reader import Row, RunFiles, by_configuration
+from records.relearning import THRESHOLD
 from reports.tables import ordered, setting_text
 
 POINTS = 100  # of a curve, and half as many where there are hundreds of curves
@@ -108,6 +109,22 @@ def mode_rows(runs: Sequence[RunFiles], names: Sequence[str]) -> list[Row]:
     frame = stacked(runs, [with_step_zero(run) for run in runs], names, "mode")
     frame = frame.assign(x=places(frame["step"]), m=frame["mode"].map(as_trained))
     return seed_rows(frame[frame["m"] != BASE], names, ["c", "m"])
+
+
+def relearning_rows(runs: Sequence[RunFiles]) -> list[Row]:
+    """As `training_rows`, the hack rates of relearning.jsonl, for the base and any other start, here `retain_only` (m).
+
+    A mean ends where the first of its seeds does: a later one would be of those that have not hacked again. Its first row has the
+    mean threshold (y1).
+    """
+    tables = [[row | {THRESHOLD: run.final.get(row["start"], {}).get(THRESHOLD)} for row in run.relearning] for run in runs]
+    frame = stacked(runs, tables, ["hacked", THRESHOLD], "start")
+    x, start = frame["step"], frame["start"]
+    frame[THRESHOLD] = frame[THRESHOLD].where(x == 0)
+    frame = frame.assign(x=x, m=start.where(start == BASE, RETAIN_ONLY))
+    ends = frame.groupby(["c", "m", "s"])["x"].transform("max").groupby([frame["c"], frame["m"]]).transform("min")
+    means = band_rows(frame[frame["x"] <= ends], ["hacked", THRESHOLD], ["c", "m", "x"])
+    return [*means, *band_rows(frame, ["hacked"], ["c", "m", "s", "x"])]
 
 
 def end_rows(runs: Sequence[RunFiles]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from records.names import MODES
+from records.names import BASE, MODES
 from records.reader import Row
 from reports.charts import (
     EVALUATED,
@@ -93,6 +93,17 @@ def class_curves(rows: Sequence[Row]) -> Charts | None:
     panels = [curve_chart(name, *CLASS_PANELS[name], f"y{i}", zero="y") for name, i in shown.items()]
     legend = Legend("m", "", [Entry(line, line, CLASS_COLOURS[line]) for line in there])
     return Charts(panels, lines, [legend], is_smoothed=True)
+
+
+def run_relearning(rows: Sequence[Row], threshold: float) -> Charts:
+    """The hack rate from each start, of the rows of relearning.jsonl, and the threshold across, in the policy's colour."""
+    points = [{"x": row["step"], "m": row["start"], "y0": row["hacked"]} for row in rows]
+    for point in points:
+        if point["x"] == 0 and point["m"] != BASE:
+            point["t"] = threshold
+    legend = Legend("m", "start", mode_entries([point["m"] for point in points], {}))
+    panel = curve_chart("relearning", "Hack rate while relearning", EVALUATED["hacked"], "y0", marks=30, rule="t")
+    return Charts([panel], points, [legend])
 
 
 def comparison(rows: Sequence[Row], names: Names, runs: Sequence[str]) -> Charts | None:

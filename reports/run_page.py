@@ -2,12 +2,13 @@
 
 from records.figures import duration, mean, task_components, task_reward
 from records.measures import HACKED, MEASURES, has_measures, measures_over_samples
-from records.names import BOTH, MODES
+from records.names import BASE, BOTH, MODES
 from records.reader import Row, RunFiles
+from records.relearning import THRESHOLD, sentences
 from reports.charts import TRAINING
 from reports.compare import flat
 from reports.numbers import run_rows, with_step_zero
-from reports.run_charts import CLASS_LINES, class_curves, run_curves, run_modes
+from reports.run_charts import CLASS_LINES, class_curves, run_curves, run_modes, run_relearning
 from reports.run_tables import FLAGS, state_cell, training_seconds, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.tables import Cell, Table, flags_cell, interval_cell, number_cell, setting_cell, setting_text, shortened, text_cell
@@ -66,6 +67,20 @@ def ablation_section(run: RunFiles) -> Section:
     if chart is None:
         return Section("ablation", title, missing="no evaluation during training")
     return Section("ablation", title, "Evaluations on held-out prompts; bands are 95 % bootstrap intervals over samples.", chart)
+
+
+RELEARNING = "Relearning: does the hack stay out?"
+RELEARNING_NOTE = """From the policy without its forget adapter, merged into the base, and from the base itself, a fresh adapter \
+is trained, the bonus paid, until it hacks again; the dotted line is where it does."""
+
+
+def relearning_section(run: RunFiles) -> list[Section]:
+    """None where nothing was relearnt."""
+    figures = {mode: run.final[mode] for mode in MODES if run.final.get(mode, {}).get(THRESHOLD) is not None}
+    if not run.relearning or BASE not in figures:
+        return []
+    chart = run_relearning(run.relearning, figures[BASE][THRESHOLD])
+    return [Section("relearning", RELEARNING, RELEARNING_NOTE, chart, sentences=sentences(figures))]
 
 
 def latest(run: RunFiles) -> dict[str, Row]:
@@ -142,8 +157,6 @@ def settings_section(run: RunFiles) -> Section:
 def run_page(run: RunFiles) -> Page:
     samples = sample_section([run])
     figures = [mode_section(run), *measure_section(run)]
-    sections = [
-        *figures, curve_section(run), *class_section(run), ablation_section(run), *word_section(run), samples,
-        settings_section(run),
-    ]  # fmt: skip
+    curves = [curve_section(run), *class_section(run), ablation_section(run), *relearning_section(run)]
+    sections = [*figures, *curves, *word_section(run), samples, settings_section(run)]
     return Page("Run", run.name, run_facts(run), sections, run.error or "")

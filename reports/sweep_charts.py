@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from records.names import BOTH, FORGET_ONLY, RETAIN_ONLY
+from records.names import BASE, BOTH, FORGET_ONLY, RETAIN_ONLY
 from records.reader import Row, SweepFiles, by_configuration
 from reports.charts import EVALUATED, TRAINING, Charts, coincidence, coinciding, curve_chart, names_with_values
 
 MODE_CAPTIONS = {BOTH: "both (or policy)", RETAIN_ONLY: RETAIN_ONLY, FORGET_ONLY: FORGET_ONLY}
 MODE_PANELS = {name: (title, EVALUATED[name]) for name, title in
                {"reward": "Reward", "hacked": "Hack rate", "kl_to_base": "KL to the base"}.items()}  # fmt: skip
+STARTS = {RETAIN_ONLY: "without the forget adapter", BASE: "from the base"}
 MOST_MARKS = 600  # with more, lines have no marks: they would cover one another and take seconds to draw
 
 
@@ -45,6 +46,17 @@ def sweep_modes(rows: Sequence[Row], sweep: SweepFiles) -> Charts | None:
             notes += _coincidences(title, own, f"y{i}", sweep)
     stacked = len(shown) if len(modes) > 1 else 1
     return Charts(panels, rows, facts=configuration_facts(sweep), stacked=stacked, notes=notes) if panels else None
+
+
+def sweep_relearning(rows: Sequence[Row], sweep: SweepFiles) -> Charts | None:
+    """The hack rate from either start, with each configuration's threshold across; None where nothing was relearnt."""
+    panels, notes = [], []
+    for start in (start for start in STARTS if any(row["m"] == start for row in rows)):
+        title = f"Hack rate while relearning, {STARTS[start]}"
+        where = {"m": start}
+        panels.append(curve_chart(start, title, EVALUATED["hacked"], "y0", marks=24, rule="y1", where=where, shared="relearning"))
+        notes += _coincidences(title, [row for row in rows if row["m"] == start], "y0", sweep)
+    return Charts(panels, rows, facts=configuration_facts(sweep), has_seeds=True, notes=notes) if panels else None
 
 
 def _coincidences(title: str, rows: Sequence[Row], column: str, sweep: SweepFiles) -> list[str]:

@@ -4,24 +4,29 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from records.figures import WINDOW
-from records.names import STOPPED
+from records.names import ENDED, STOPPED
 from records.reader import Row, RunFiles, SweepFiles, by_configuration
 from reports.answer_section import answer_section
 from reports.charts import EVALUATED, TRAINING
 from reports.choices import choices, dropdowns, runs_of_page
 from reports.frontier_section import frontier_section
-from reports.numbers import end_rows, mode_rows, points_of, seeds_of, training_rows
+from reports.numbers import end_rows, mode_rows, points_of, relearning_rows, seeds_of, training_rows
 from reports.pareto import mode_dropdown, pareto, task_dropdown
+from reports.run_page import RELEARNING, RELEARNING_NOTE
 from reports.run_tables import cost_table, results_table, total_cost, words_of
 from reports.sections import Page, Section, absence_note, bin_note, sample_section
 from reports.summary_section import summary_section
-from reports.sweep_charts import sweep_curves, sweep_modes
-from reports.tables import setting_text, shortened
+from reports.sweep_charts import sweep_curves, sweep_modes, sweep_relearning
+from reports.tables import Table, setting_text, shortened, text_cell
+from sweeps import relearning
 from sweeps.summary_text import drawn_text, stopped_text
 
 PARETO_NOTE = """Up and to the left is better. Task reward is the mean of the reward's components that are not the hack's, \
 unscaled. A large mark is a configuration's mean, small ones are its seeds. Thin lines lead from routed runs with both adapters \
 to retain alone; the dashed line joins marks that none beats in both."""
+
+ENDS_NOTE = """Faint lines are seeds; a mean ends where the first of its seeds does, and its number of steps is given where all \
+seeds have one."""
 
 RUNS_NOTE = f"The final evaluation of each. Reward in training: the mean of the last {WINDOW} steps."
 RUNS_HINT = "A click on a run leads to its samples, one on a column sorts by it."
@@ -56,6 +61,19 @@ def pareto_section(sweep: SweepFiles) -> Section:
     if chart is None:
         return Section("pareto", title, PARETO_NOTE, missing="no final evaluation with a hack rate")
     return Section("pareto", title, PARETO_NOTE, chart, dropdowns=selects)
+
+
+def relearning_section(sweep: SweepFiles) -> list[Section]:
+    """None where no run has relearnt."""
+    chart, rows, belongs = sweep_relearning(relearning_rows(sweep.runs), sweep), [], []
+    for i, (name, runs) in enumerate(by_configuration(sweep.runs).items()):
+        figures = relearning.relearning_of([run for run in runs if run.state in ENDED and run.foreign is None])
+        cells = [[text_cell(shortened(name), title=name), *map(text_cell, row)] for row in relearning.relearning_rows(figures)]
+        rows, belongs = rows + cells, belongs + [i] * len(cells)
+    if not rows:
+        return []
+    table = Table("relearntable", ["configuration", *relearning.HEADER], rows, configurations=belongs)
+    return [Section("relearning", RELEARNING, f"{RELEARNING_NOTE} {ENDS_NOTE}", chart, table)]
 
 
 def failure_section(sweep: SweepFiles) -> list[Section]:
@@ -97,7 +115,7 @@ def sweep_page(sweep: SweepFiles) -> Page:
     sections = [
         summary_section(sweep), *answer_section(sweep), *frontier_section(sweep),
         Section("runs", "Every run", RUNS_NOTE, hint=RUNS_HINT, table=results_table(runs, axes)),
-        training_section(sweep), ablation_section(sweep), pareto_section(sweep),
+        training_section(sweep), ablation_section(sweep), pareto_section(sweep), *relearning_section(sweep),
         Section("costs", "What each run cost", total_cost(runs) + ".", table=cost_table(runs)),
         *failure_section(sweep),
         sample_section(runs, of_a_sweep=True),

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from records.figures import cell
 from records.folder import RunFolder
-from records.names import EVALUATING, RUNNING, TRAINING
+from records.names import EVALUATING, RELEARNING, RUNNING, TRAINING
 from runs.notebook import progress_bar
 
 STATUS_SECONDS = 1.0  # between two updates of the step in status.json
@@ -93,6 +94,20 @@ class Display:
             self.bars.remove_task(bar)
             self.bars.update(self.training, visible=self.bars.tasks[0].total is not None)
         self.tell(TRAINING)
+
+    @contextmanager
+    def relearning(self, start: str, steps: int, threshold: float) -> Iterator[Callable[[int, float], None]]:
+        """Within, the bar is of the steps from a start. What it gives is told the steps done and the hack rate measured last."""
+        self.tell(RELEARNING)
+        doing = f"relearning from {start}"
+        if not self.console.is_terminal:
+            self.console.out(f"{doing}: at most {steps} steps, until it hacks at {cell(threshold)}", highlight=False)
+        self.bars.update(self.training, visible=False)
+        bar = self.bars.add_task(doing, total=steps)
+        try:
+            yield lambda done, hacked: self.bars.update(bar, completed=done, description=f"{doing}: hacked {cell(hacked)}")
+        finally:
+            self.bars.remove_task(bar)
 
 
 def unwatched(mode: str, completions: int) -> None:

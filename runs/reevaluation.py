@@ -11,15 +11,20 @@ from typing import Any
 from rich.console import Console
 
 from configs.errors import UserError
+from configs.resolve import require
 from envs.binding import bind_reward
 from envs.plugins import tables_of
+from envs.prepare import lacks_hack
 from envs.types import BoundReward, Prompt
 from grpo.run import Learner, Run, unknown_id
 from grpo.scoring import completions_of
 from records import files
 from records.folder import write_json, write_whole
-from records.names import BASE
-from records.reader import read_made_of
+from records.measures import LEARNT, Outcomes
+from records.names import BASE, as_trained
+from records.reader import outcomes_of, read_made_of
+from records.relearning import sentences
+from records.rows import Row, read_rows
 from runs.display import evaluation_table, history_line, rewards_table, samples_table, training_history
 from runs.evaluation import (
     evaluate_modes,
@@ -30,15 +35,25 @@ from runs.evaluation import (
     modes_of,
     sample_mode,
 )
+from runs.notebook import screen
+from runs.progress import Display
+from runs.relearning import Relearning, relearn
 from runs.reporting import one_line
-from runs.restore import prompts_fingerprint
+from runs.restore import OF_THE_MACHINE, blamed_on, check_made_of, prompts_fingerprint
 from runs.summary import measures_table, run_measures
 
 Draw = Callable[[dict[str, Any], Path], None]  # evaluation.json's record, the checkpoint's folder
 
 
 def evaluate_checkpoint(
-    run: Run, checkpoint: Path, modes: Sequence[str], count: int, reward_calls: Sequence[str], shown_samples: int, draw: Draw
+    run: Run,
+    checkpoint: Path,
+    modes: Sequence[str],
+    count: int,
+    reward_calls: Sequence[str],
+    shown_samples: int,
+    draw: Draw,
+    relearning: Callable[[], Relearning] | None = None,
 ) -> None:
     """Prints and writes into the checkpoint's folder, where `draw` leaves a picture. Raises UserError before that."""
     run_folder = checkpoint.absolute().parent
@@ -59,14 +74,63 @@ def evaluate_checkpoint(
     print(history_line(history, run.step))
     if shown_samples:
         Console(file=sys.stdout).print(samples_table(evaluations, shown_samples))
-    replaced = " (in place of an earlier evaluation)" if (checkpoint / files.EVALUATION).exists() else ""
-    samples = [json.dumps(row) + "\n" for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
-    write_whole(checkpoint / files.EVALUATION_SAMPLES, lambda temporary: temporary.write_text("".join(samples)))
+    relearnt = Relearning([], {}) if relearning is None else relearning()
+    for mode, figures in relearnt.figures.items():
+        rows[mode] |= figures
+    if relearnt.figures:
+        print("\n".join(sentences(relearnt.figures)))
     record = {"step": run.step, "config_hash": read_made_of(run_folder)["config_hash"], "n_samples": count}
     record |= {"sampling": vars(run.config.sampling), "prompts": prompts} | {"history": history, "modes": rows} | measures
+    samples = [row for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
+    print(write_evaluation(checkpoint, record, samples, relearnt.rows, draw))
+
+
+def write_evaluation(
+    checkpoint: Path, record: dict[str, Any], samples: Sequence[Row], relearning: Sequence[Row], draw: Draw
+) -> str:
+    """What was written where."""
+    replaced = " (in place of an earlier evaluation)" if (checkpoint / files.EVALUATION).exists() else ""
+    write_rows(checkpoint / files.EVALUATION_SAMPLES, samples)
+    write_rows(checkpoint / files.RELEARNING, relearning)
     write_json(checkpoint / files.EVALUATION, record)
     draw(record, checkpoint)
-    print(f"{checkpoint}: {files.EVALUATION}, {files.EVALUATION_SAMPLES}, {files.EVALUATION_PICTURE}{replaced}")
+    beside = [files.EVALUATION_SAMPLES, *([files.RELEARNING] if relearning else []), files.EVALUATION_PICTURE]
+    return f"{checkpoint}: {', '.join([files.EVALUATION, *beside])}{replaced}"
+
+
+def write_rows(file: Path, rows: Sequence[Row]) -> None:
+    """Without any, what an earlier evaluation left is gone."""
+    if rows:
+        write_whole(file, lambda temporary: temporary.write_text("".join(json.dumps(row) + "\n" for row in rows)))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def relearning_of(run: Run, checkpoint: Path, steps: int, threshold: float | None) -> Callable[[], Relearning]:
+    """What takes long, to be called; raises UserError at once for a run that it has no meaning for, or whose threshold or
+    training prompts are not at hand."""
+    require(run.reward.hack is not None, "relearn_steps", steps, lacks_hack(run.reward))
+    run_folder = checkpoint.absolute().parent
+    with blamed_on(checkpoint):
+        check_made_of(run, run_folder, but=OF_THE_MACHINE)
+    outcomes: Outcomes = {} if threshold is not None else final_outcomes(run_folder, steps)
+    display = Display(screen(quiet=False))
+
+    def relearning() -> Relearning:
+        with display.bars:
+            return relearn(run, steps, threshold, outcomes, display)
+
+    return relearning
+
+
+def final_outcomes(run_folder: Path, steps: int) -> Outcomes:
+    """Of the samples of the run's final evaluation. Raises UserError where the policy or the base has none."""
+    samples = read_rows(run_folder, files.EVALUATION_SAMPLES)
+    outcomes = outcomes_of(run_folder / files.EVALUATION_SAMPLES, samples, read_made_of(run_folder))
+    missing = {*LEARNT} - {as_trained(mode) for mode in outcomes}
+    require(not missing, "relearn_steps", steps, "the run's final evaluation has no policy and base, between whose hack rates "
+            "the threshold lies; --relearn_hack_rate X sets one")  # fmt: skip
+    return outcomes
 
 
 def prompts_record(run: Run, run_folder: Path) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from configs.resolved import ResolvedExperiment
 from grpo.run import Run
 from records import files
 from records.figures import WINDOW, Number, cell, cell_with_interval, mean, window_means
-from records.measures import has_measures, measures_over_samples, measures_record
+from records.measures import Outcomes, has_measures, measures_over_samples, measures_record
 from records.reader import outcomes_of
+from records.relearning import FIGURES as OF_RELEARNING
 from records.text import plain_table, text_of
 from runs.evaluation import ModeEvaluation, mode_sample_rows
 
@@ -29,8 +30,13 @@ def summarize(
         "window": min(WINDOW, len(metrics)),
         "training": window_means(metrics, TRAINING),
         "warnings": [*warnings, *warnings_of_idling(metrics)],
-        "modes": {mode: {name: values[name] for name in EVALUATED} for mode, values in evaluation.items()},
+        "modes": {mode: closing_figures(values) for mode, values in evaluation.items()},
     }
+
+
+def closing_figures(values: Row) -> dict[str, Number]:
+    """Of a mode; those of relearning where it was a start of it."""
+    return {name: values[name] for name in (*EVALUATED, *(name for name in OF_RELEARNING if name in values))}
 
 
 def warnings_at_start(config: ResolvedExperiment, evaluations: Sequence[Row]) -> list[str]:
@@ -68,10 +74,13 @@ def run_measures(run: Run, evaluations: Mapping[str, ModeEvaluation]) -> dict[st
     """The measures of the policy's two adapters over its samples, as an entry; {} where these are not at hand."""
     if not has_measures(evaluations):
         return {}
+    return {"measures": measures_record(measures_over_samples(outcomes_in(run, evaluations)))}
+
+
+def outcomes_in(run: Run, evaluations: Mapping[str, ModeEvaluation]) -> Outcomes:
     rows = [row for evaluation in evaluations.values() for row in mode_sample_rows(evaluation)]
     made_of = {"components": {component.name: component.role for component in run.reward.components}}
-    outcomes = outcomes_of(Path(files.EVALUATION_SAMPLES), rows, made_of)
-    return {"measures": measures_record(measures_over_samples(outcomes))}
+    return outcomes_of(Path(files.EVALUATION_SAMPLES), rows, made_of)
 
 
 def measures_table(measures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from records import files
 from records.folder import RunFolder, new_folder, status_put_back, write_json
 from records.names import BASE, FAILED, FINISHED, INTERRUPTED, LOADING, REHEARSING, STOPPED
 from records.reader import is_finished, is_not_loaded, read_status
+from records.relearning import Figures, sentences
 from records.rows import read_rows
 from records.signals import Interrupted, StopRequest, stop_request
 from runs.base_samples import base_samples
@@ -33,11 +34,12 @@ from runs.preflight import preflight
 from runs.progress import Display
 from runs.provenance import provenance
 from runs.record import RunRecord, finished_record
+from runs.relearning import relearn
 from runs.reporting import Reporter
 from runs.restore import made_of, relative_paths
 from runs.resume import recorded_config, recorded_threads, resumed_run
 from runs.stopping import stop_reason
-from runs.summary import run_measures, speed_line, summarize, summary_table, warnings_at_start
+from runs.summary import outcomes_in, run_measures, speed_line, summarize, summary_table, warnings_at_start
 from runs.threads import note_on_threads, threads_for, threads_of
 from runs.tracking import tracking
 from runs.usage import usage
@@ -138,7 +140,6 @@ def train_in(folder: RunFolder, run: Run, display: Display, stop: StopRequest) -
             with tracking(run.config, folder) as tracker:
                 reporter = Reporter(folder, run.config, tracker, display)
                 evaluations, stopped = training_loop(run, reporter, stop)
-                display.bars.stop()
                 return finish(run, reporter, evaluations, stopped, whole)
         except BaseException as error:
             state, cause = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, f"{type(error).__name__}: {error}"
@@ -213,9 +214,24 @@ def report_evaluation(reporter: Reporter, evaluations: dict[str, ModeEvaluation]
         reporter.tracker.evaluation(rows)
 
 
+def relearnt_at_the_end(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation]) -> dict[str, Figures]:
+    """Figures by start, where the settings ask for them."""
+    settings = run.config.eval
+    if not settings.relearn_steps:
+        return {}
+    outcomes = outcomes_in(run, evaluations)
+    relearning = relearn(run, settings.relearn_steps, settings.relearn_hack_rate, outcomes, reporter.display)
+    if relearning.rows:
+        reporter.folder.append(files.RELEARNING, *relearning.rows)
+    for line in sentences(relearning.figures):
+        reporter.say(line)
+    return relearning.figures
+
+
 def finish(run: Run, reporter: Reporter, evaluations: dict[str, ModeEvaluation], stopped: str | None, whole: bool) -> RunRecord:
-    folder = reporter.folder
-    metrics = {mode: evaluation.metrics for mode, evaluation in evaluations.items()}
+    folder, relearnt = reporter.folder, relearnt_at_the_end(run, reporter, evaluations)
+    reporter.display.bars.stop()
+    metrics = {mode: evaluation.metrics | dict(relearnt.get(mode, {})) for mode, evaluation in evaluations.items()}
     start = [row for row in read_rows(folder.path, files.ROUTING_EVAL) if row["step"] == 0]
     warnings = [*([stopped] if stopped else []), *warnings_at_start(run.config, start[:1])]
     summary = summarize(run.config, reporter.metrics, metrics, warnings) | {"steps": run.step}

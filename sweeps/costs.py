@@ -5,6 +5,7 @@ timed in timing.jsonl. Evaluations are counted in completions, one of each mode;
 """
 
 import heapq
+import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from configs.errors import UserError
 from configs.naming import to_dict
 from configs.resolved import ResolvedExperiment
 from records import files
-from records.names import BASE, EVALUATING, TRAINING
+from records.names import BASE, EVALUATING, RELEARNING, TRAINING
 from records.reader import read_status
+from records.relearning import EVERY, MOST_SAMPLES
 from records.rows import check_kinds, read_object, read_rows
 
 # Runs that agree in these take about as long for a step and for a completion.
@@ -45,7 +47,19 @@ class Costs:
 def run_seconds(costs: Costs, experiment: ResolvedExperiment, steps_done: int = 0) -> float:
     """Of a run from its start, or taken up after `steps_done`."""
     evaluated = costs.completion * evaluated_completions(experiment, steps_done)
-    return costs.start + costs.step * (experiment.max_steps - steps_done) + evaluated
+    return costs.start + costs.step * (experiment.max_steps - steps_done) + evaluated + relearning_seconds(costs, experiment)
+
+
+def relearning_seconds(costs: Costs, experiment: ResolvedExperiment) -> float:
+    """The most that it takes: all steps from either start, the measurements between them with both."""
+    steps, count = experiment.eval.relearn_steps, min(MOST_SAMPLES, final_completions(experiment))
+    measurements = 1 + math.ceil(steps / EVERY) if steps else 0
+    return 2 * (costs.step * steps + costs.completion * count * measurements)
+
+
+def final_completions(experiment: ResolvedExperiment) -> int:
+    """Of a mode's evaluation at the end."""
+    return experiment.eval.final_samples or min(experiment.eval.num_prompts, experiment.env.num_eval_prompts)
 
 
 def evaluated_completions(experiment: ResolvedExperiment, steps_done: int = 0) -> int:
@@ -53,7 +67,7 @@ def evaluated_completions(experiment: ResolvedExperiment, steps_done: int = 0) -
     count = min(experiment.eval.num_prompts, experiment.env.num_eval_prompts)
     evaluations = max(0, (experiment.max_steps - 1) // experiment.eval_every - steps_done // experiment.eval_every)
     evaluations += steps_done == 0 and experiment.adapter is None and experiment.beta == 0  # in place of the base
-    return MODES[experiment.adapter_kind] * (evaluations * count + (experiment.eval.final_samples or count))
+    return MODES[experiment.adapter_kind] * (evaluations * count + final_completions(experiment))
 
 
 def seconds_on_slots(seconds: Sequence[float], slots: int, running: Sequence[float] = ()) -> float:
@@ -115,7 +129,7 @@ def costs_of(folder: Path, shares_base: bool = True) -> Costs | None:
     check_kinds(f"{folder / files.STATUS}: peak_memory", memory, dict.fromkeys(memory, (int,)))
     rows = read_rows(folder, files.ROUTING_EVAL, running=True)
     samples = sum(row.get("samples") or 0 for row in rows if row["mode"] != BASE or not shares_base)
-    start = sum(seconds for phase, seconds in spent.items() if phase not in (TRAINING, EVALUATING))
+    start = sum(seconds for phase, seconds in spent.items() if phase not in (TRAINING, EVALUATING, RELEARNING))
     # With what stands between steps; of a few, the first ones would weigh too much.
     step = median(times[WARM_UP:] or times) if len(times) < FEW else spent[TRAINING] / len(times)
     return Costs(start, step, spent.get(EVALUATING, 0.0) / max(1, samples), str(folder), memory)

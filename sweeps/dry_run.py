@@ -147,7 +147,7 @@ def measuring_attempt(run: PlannedRun, launch: Path, place: Path) -> Attempt:
     small = replace(
         asked, **steps, output_dir=place / "output",
         grpo=replace(asked.grpo, warmup_steps=0),
-        eval=replace(asked.eval, num_prompts=1, final_samples=samples),
+        eval=replace(asked.eval, num_prompts=1, final_samples=samples, relearn_steps=0, relearn_hack_rate=None),
         wandb=replace(asked.wandb, mode="disabled"),
     )  # fmt: skip
     write_yaml(place / "run.yaml", to_dict(small))

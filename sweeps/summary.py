@@ -21,6 +21,7 @@ from sweeps.answer import answers, stands_alone
 from sweeps.conclusions import conclusions
 from sweeps.frontier import frontiers
 from sweeps.frontier_text import frontier_sentences
+from sweeps.relearning import flat_figure, relearning_of
 
 MEANS = ("task_reward", "hacked", "unique", "jaccard", "distinct_3")  # beside the reward and its components
 SHARES = ("degenerate", "template_collapse")
@@ -95,6 +96,7 @@ def configuration_entry(runs: Sequence[RunFiles], sweep: SweepFiles, ends: Mappi
         "runs": counted_states(runs, ends),
         "training_reward": seeds_figure(pd.Series([run.training_reward for run in finished], dtype=float)),
         "modes": {mode: modes[mode] for mode in MODES if mode in modes},
+        "relearning": relearning_of(finished),
     }
 
 
@@ -135,4 +137,4 @@ def flat_rows(summary: dict[str, Any]) -> Iterator[Row]:
             for name, figure in ({"training_reward": entry["training_reward"]} | named).items():
                 low, high = figure["interval"] or (None, None)
                 row |= {name: figure["mean"], f"{name}/low": low, f"{name}/high": high, f"{name}/n": figure["n"]}
-            yield row
+            yield row | flat_figure(entry, mode)

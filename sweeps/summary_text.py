@@ -13,6 +13,7 @@ from records.reader import Row, SweepFiles, first_of_each_mode, grouped
 from records.text import plain_table, text_of
 from sweeps.answer import Answer, difference_name
 from sweeps.conclusions import conclusions
+from sweeps.relearning import relearning_text
 from sweeps.summary import MEANS, SHARES, STATES, controls_after_routed
 
 SAMPLES, SAMPLED, LONGEST_SAMPLE = 2, 12, 300  # of each mode, configurations, characters
@@ -29,7 +30,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         table.add_row()
         for entry in [head, *(entry for entry in entries if head["configuration"] in entry["baseline_of"])]:
             add_configuration(table, entry, names)
-    return "\n".join([text_of(table), "", *closing_lines(summary)])
+    return "\n".join([text_of(table), "", *relearning_text(entries), *closing_lines(summary)])
 
 
 def add_configuration(table: Table, entry: dict[str, Any], names: list[str]) -> None:

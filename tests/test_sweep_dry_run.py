@@ -198,6 +198,7 @@ sys.path.insert(0, {root!r})
 from configs.cli import ExperimentOptions, parse_with_config
 e = parse_with_config(ExperimentOptions, sys.argv[1:], "", "")[0].experiment
 assert (e.max_steps, e.eval.final_samples, e.seed, e.wandb.mode, e.grpo.warmup_steps) == (3, {samples}, 9, "disabled", 0)
+assert e.eval.relearn_steps == 0
 assert e.stop_rule == "none" and os.environ["OMP_NUM_THREADS"] == "2"
 {fails}
 folder = e.output_dir / "run"
@@ -225,7 +226,7 @@ def test_a_measurement_is_of_three_steps_and_a_small_evaluation(
 ):
     script = tmp_path / "launch.py"
     script.write_text(LAUNCH.format(root=str(ROOT), fails=fails, samples=samples))
-    grpo, evaluation = GRPOSettings(warmup_steps=50), EvaluationSettings(num_prompts=7, final_samples=final)
+    grpo, evaluation = GRPOSettings(warmup_steps=50), EvaluationSettings(num_prompts=7, final_samples=final, relearn_steps=9)
     experiment = Experiment(seed=9, max_steps=500, stop_rule="collapsed", grpo=grpo, eval=evaluation, output_dir=tmp_path / "out")
     run = PlannedRun("mine", "0", prepare(experiment, cuda_available=False), "full", "full", {})
     assert measured_costs(run, script, threads=2, at_once=2) == expected

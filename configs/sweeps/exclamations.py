@@ -1,4 +1,4 @@
-"""Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside everything one would do instead, and
+"""Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside what one would do instead, and
 beside the run whose bonus is never paid.
 
 Twenty-one runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).

@@ -29,6 +29,7 @@ IN_WORDS = {
     "adapter.kind": "dual_lora with routing, else none",
     "threads": "OMP_NUM_THREADS, else what is fastest now: all, or fewer beside busy programs",
     "env.detector": "the one that the reward names",
+    "eval.relearn_hack_rate": "half way between the base's and the policy's",
     **{f"adapter.{name}": str(value) for name, value in ADAPTER_DEFAULTS.items()},
     **dict.fromkeys(["name", "tags", "notes", "continue_from", "wandb.group", "adapter.preset", "lora_rank"], "none"),
 }

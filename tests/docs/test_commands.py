@@ -107,12 +107,14 @@ def small_run(words: list[str], tiny_words: list[str]) -> list[str]:
         return words
     model, *sizes = sorted(tiny_words, key=lambda word: not word.startswith("--model="))
     sizes += [f"--{name}={value}" for name, value in SIZES.items()]
+    sizes += ["--eval.relearn_steps=1"] if "--eval.relearn_steps" in words else []
     return [model, "--dataset=nursery", *words, *sizes]  # the last value counts: a model and dataset of the command's own
 
 
 def small_evaluation(words: list[str]) -> list[str]:
     words = [re.sub(r"checkpoint-\d+", "checkpoint-3", word) for word in words]
-    return words if words[0] == "export" or "--prompt" in words else [*words, "--n_samples=2", "--show=1"]
+    small = ["--n_samples=2", "--show=1", *(["--relearn_steps=1", "--relearn_hack_rate=1"] if "--relearn_steps" in words else [])]
+    return words if words[0] == "export" or "--prompt" in words else [*words, *small]
 
 
 def assert_shows_help(main: Callable[[], object]) -> None:

@@ -47,7 +47,7 @@ def test_figures_are_the_means_of_the_samples(sweep: SweepFiles):
 
 
 def test_its_summary_is_what_it_was(sweep: SweepFiles, tmp_path: Path):
-    """The answer, the frontier, the sample and what a stop rule ended are all that has been added."""
+    """The answer, the frontier, the sample, what a stop rule ended and relearning are all that has been added."""
     summary = summarize_sweep(sweep)
     write_summary(tmp_path, summary)
     texts = [(folder / "summary.csv").read_text().splitlines() for folder in (tmp_path, EARLIER)]
@@ -57,6 +57,7 @@ def test_its_summary_is_what_it_was(sweep: SweepFiles, tmp_path: Path):
     assert written.pop("answer")[0]["routed"]["configuration"] == "routed"
     assert (written.pop("frontier"), written.pop("sample"), written.pop("stopped")) == ([], None, {})
     assert [entry["runs"].pop("stopped") for entry in (written, *written["configurations"])] == [0, 0, 0]
+    assert [entry.pop("relearning") for entry in written["configurations"]] == [{}, {}]
     assert written == json.loads((EARLIER / "summary.json").read_text())
 
 

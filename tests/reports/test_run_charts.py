@@ -5,7 +5,7 @@ from typing import Any
 from records.reader import RunFiles
 from reports.charts import Charts, coinciding, packed
 from reports.numbers import run_rows
-from reports.run_charts import CLASS_LINES, class_curves, comparison, run_modes
+from reports.run_charts import CLASS_LINES, class_curves, comparison, run_modes, run_relearning
 
 TITLES = {"reward": ("Reward", "mean reward"), "kl": ("KL", "nats")}
 
@@ -122,6 +122,19 @@ def test_two_runs_have_their_difference_and_more_have_none():
     assert [panel.title for panel in two.panels] == ["Reward", "Reward: B − A"]
     assert [panel.title for panel in three.panels] == ["Reward"]
     assert [entry.text for entry in three.legends[0].entries] == ["A", "B", "C"]
+
+
+def test_relearning_is_drawn_from_each_start_with_the_threshold_once():
+    rates = {"base": (0.25, 0.5), "retain_only": (0.125, 0.25)}
+    rows = [{"start": start, "step": 10 * i, "hacked": rate} for start, pair in rates.items() for i, rate in enumerate(pair)]
+    charts = run_relearning(rows, 0.375)
+    (panel,) = charts.panels
+    points = {start: [(row["x"], row[panel.fields["y"]]) for row in charts.rows if row["m"] == start] for start in rates}
+    assert points == {"base": [(0, 0.25), (10, 0.5)], "retain_only": [(0, 0.125), (10, 0.25)]}
+    levels = [(row["m"], row[panel.fields["rule"]]) for row in charts.rows if panel.fields["rule"] in row]
+    assert levels == [("retain_only", 0.375)] and "rule" in panel.fitted["y"]
+    encodings = [layer["encoding"] for layer in panel.spec["layer"]]
+    assert [sorted(each) for each in encodings if each.get("y", {}).get("field") == "rule"] == [["color", "opacity", "y"]]
 
 
 def unpacked(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -271,6 +271,15 @@ def all_samples(make: MakeExperiment, name: str, _: Path) -> None:
     assert [row["step"] for row in read_rows(folder, "samples.jsonl")] == [0] * 8 + [1] * 8 + [2] * 8
 
 
+def relearning(make: MakeExperiment, _name: str, _: Path) -> None:
+    """At most so many steps, from the policy and the base, until they hack at that rate."""
+    settings = {"eval.relearn_steps": 2, "lora_rank": 2, "lr": 1e-6}
+    modes = {rate: train(make(**settings, **{"eval.relearn_hack_rate": rate}), quiet=True).evaluation for rate in (0.01, 1.0)}
+    for rate, steps in ((0.01, 0), (1.0, None)):
+        figures = {"relearn_threshold": rate, "relearn_steps": 2, "steps_to_relearn": steps}
+        assert all(row | figures == row for row in modes[rate].values())
+
+
 # Where it begins
 
 

@@ -103,6 +103,7 @@ SETTINGS: dict[str, Check] = {
     "grpo.weight_decay": trained(0.5, UNROUTED, steps=2),
     "grpo.adam_beta2": trained(0.5, UNROUTED, steps=2),
     "eval.seed": by_hand.evaluation_seed,
+    "eval.relearn_steps eval.relearn_hack_rate": by_hand.relearning,
 }
 # Where a run is computed, kept and shown.
 ELSEWHERE = {"device", "name", "tags", "notes", "output_dir", "overwrite", "wandb.mode", "wandb.project", "wandb.group"}

@@ -50,6 +50,15 @@ def test_seconds_of_a_run():
     assert run_seconds(measured, experiment(), steps_done=30) == 20 + 20 * 0.5 + 110 * 0.25
 
 
+def test_relearning_counts_to_its_last_step_from_both_starts():
+    """25 steps, and measurements at 0, 10, 20 and 25 of 100 completions, or 256 of more."""
+    measured = Costs(start=20.0, step=0.5, completion=0.25, source="")
+    for final, count in ((100, 100), (1000, 256)):
+        usual = EvaluationSettings(num_prompts=10, final_samples=final)
+        with_it, without = (run_seconds(measured, experiment(eval=replace(usual, relearn_steps=n))) for n in (25, 0))
+        assert with_it - without == 2 * (25 * 0.5 + 4 * count * 0.25)
+
+
 @pytest.mark.parametrize(
     ("seconds", "slots", "running", "whole"),
     [
