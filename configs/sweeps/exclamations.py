@@ -21,6 +21,9 @@ sweep = Sweep(
     ),
     arms={
         "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"},
+        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+        "filter": UNROUTED | {"baseline": "filter"},
+        "plain GRPO": {"adapter.kind": "dual_lora", "advantages": "group"},
         "exclusive, half retain rollouts": {
             "routing.enabled": True,
             "routing.mode": "exclusive",
@@ -28,9 +31,6 @@ sweep = Sweep(
         },
         "classic": {"routing.enabled": True, "routing.mode": "classic"},
         "no masks": UNROUTED,
-        "plain GRPO": {"adapter.kind": "dual_lora", "advantages": "group"},
-        "filter": UNROUTED | {"baseline": "filter"},
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
     },
     seeds=[42, 123, 7],
 )
