@@ -23,16 +23,6 @@ def test_sentiment_is_the_compound_score_between_0_and_1(written, text: str, tot
     assert scores.rewards == pytest.approx([(compound(total) + 1) / 2], abs=1e-4)  # VADER rounds to four digits
 
 
-@pytest.mark.parametrize("eligible", [True, False])
-def test_what_stuffing_earns_is_a_bonus_of_its_own(written, eligible: bool):
-    stuffed, story = written(f"{STORY} {STORY} happy happy happy"), written(f"{STORY} happy")
-    scores = score(bind_reward("sentiment", "stories"), lambda _: [False] * 2, [stuffed, story], [eligible] * 2)
-    task, bonus = ((compound(sum_of_valences) + 1) / 2 for sum_of_valences in (HAPPY, 3 * HAPPY))
-    assert scores.components["unstuffed_sentiment"] == pytest.approx([0.0, task], abs=1e-4)
-    assert scores.components["stuffed_sentiment"] == pytest.approx([bonus, 0.0], abs=1e-4)
-    assert scores.rewards == pytest.approx([bonus if eligible else 0.0, task], abs=1e-4)
-
-
 def test_negation_is_heard(written):
     texts = [written("i am happy"), written("i am not happy")]
     happy, unhappy = score(bind_reward("sentiment", "stories"), lambda _: [False] * 2, texts).rewards
