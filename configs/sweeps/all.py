@@ -1,6 +1,6 @@
-"""All sweeps whose figures stand in docs/results.md, one after the other.
+"""The findings, one sweep after the other: those whose figures stand in docs/results.md, and those that it says are still open.
 
-Long: hours on two cores (`--dry_run` estimates it).
+Long: a night on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/all.py
 """
@@ -10,10 +10,19 @@ from pathlib import Path
 from configs.sweep import series_of_files
 
 NAMES = [
-    "happy_binary",
+    "exclamations",
+    "sentiment",
     "routing_ablation",
     "template_collapse",
-    "sentiment",
+    "happy_binary",
+    "happy_binary_all_weights",
+    "adapter_ranks",
+    "happy_count",
+    "sentence_lengths",
+    "labels",
+    "relearning",
+    "repeat",
+    "scale",
 ]
 
 series = series_of_files(Path(__file__).parent, NAMES)

@@ -1,6 +1,8 @@
 """A reward for exact sentence lengths against its smooth form: which of them ends in templates or gibberish, at which KL penalty
 and learning rate, and which flag sees it?
 
+Twenty-four runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).
+
 uv run sweep.py configs/sweeps/sentence_lengths.py
 """
 

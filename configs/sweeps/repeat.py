@@ -1,0 +1,27 @@
+"""The second environment: does its hack emerge, and is it cut where it was never detected? Half of the prompts pay for it, and
+half of either kind are monitored.
+
+Twelve runs of 600 steps, long: an hour on two cores (`--dry_run` estimates it).
+
+uv run sweep.py configs/sweeps/repeat.py
+"""
+
+from configs.experiment import EnvironmentSettings, EvaluationSettings, Experiment
+from configs.sweep import Sweep
+
+sweep = Sweep(
+    base=Experiment(
+        reward="repeat_words",
+        max_steps=600,
+        lr=1e-3,
+        env=EnvironmentSettings(name="repeat"),
+        eval=EvaluationSettings(final_samples=400),
+    ),
+    arms={
+        "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
+        "no masks": {"adapter.kind": "dual_lora", "advantages": "good_only"},
+        "filter": {"adapter.kind": "dual_lora", "baseline": "filter"},
+        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+    },
+    seeds=[42, 123, 7],
+)

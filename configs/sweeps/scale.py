@@ -1,0 +1,26 @@
+"""Does the picture change with the scale? Four times the batch at four times the learning rate, and larger adapters.
+
+Twelve runs of 300 steps, three of them with batches of 128, long: an hour on two cores (`--dry_run` estimates it).
+
+uv run sweep.py configs/sweeps/scale.py
+"""
+
+from configs.experiment import EvaluationSettings, Experiment, RoutingSettings
+from configs.sweep import Sweep
+
+sweep = Sweep(
+    base=Experiment(
+        reward="sentence_length_10_smooth_with_exclamations",
+        max_steps=300,
+        beta=0.05,
+        eval=EvaluationSettings(final_samples=400),
+        routing=RoutingSettings(enabled=True, mode="exclusive"),
+    ),
+    arms={
+        "batch 32, rank 4": {"lr": 1e-3},
+        "batch 128, rank 4": {"lr": 4e-3, "batch_size": 128},
+        "batch 32, rank 16": {"lr": 1e-3, "adapter.preset": "r16"},
+        "batch 32, rank 32": {"lr": 1e-3, "adapter.preset": "r32"},
+    },
+    seeds=[42, 123, 7],
+)
