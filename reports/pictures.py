@@ -27,7 +27,7 @@ def panel_picture(opened: OpenedPanel) -> Spec:
     spec = copy.deepcopy(opened.panel.spec)
     for axis, title in opened.titles.items():
         for layer in spec["layer"]:
-            if layer["encoding"].get(axis, {}).get("title"):
+            if layer.get("encoding", {}).get(axis, {}).get("title"):
                 layer["encoding"][axis]["title"] = title
     for param in spec["params"]:
         param["value"] = opened.ends.get(param["name"], param["value"])

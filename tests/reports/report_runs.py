@@ -110,7 +110,8 @@ def write_sweep(folder: Path) -> Path:
             config={"seed": seed, "beta": beta},
             times=[1.0, 2.0, 3.0, 4.0],
             evaluations=[
-                {"step": step, "mode": mode} | mode_figures(rewards[-1] - 0.1 * k, 0.1 * (i + 1))
+                {"step": step, "mode": mode}
+                | mode_figures(rewards[-1] - 0.1 * k, 0.1 * (i + 1), kl_to_base=0.05 * (3 - k) * (i + 1))
                 for step in (2, 4)
                 for k, mode in enumerate(("both", "retain_only", "forget_only", "base"))
             ],

@@ -50,11 +50,22 @@ def test_charts_follow_the_width_and_nothing_is_off_the_screen(browser: Browser,
     context.close()
 
 
+def test_the_figures_of_a_mode_stand_under_one_another(context: BrowserContext, sweep_page: Path):
+    page = opened(context, sweep_page)
+    titles = page.locator("#chart-ablation figure h3").all_inner_texts()
+    columns: dict[int, list[str]] = {}
+    for left, title in zip(lefts(page, "#chart-ablation figure"), titles, strict=True):
+        columns.setdefault(left, []).append(title)
+    quantities = ("Reward", "Hack rate", "KL to the base")
+    modes = ("both (or policy)", "retain_only", "forget_only")
+    assert list(columns.values()) == [[f"{quantity}, {mode}" for quantity in quantities] for mode in modes]
+
+
 def test_every_chart_and_its_menu_have_a_name(context: BrowserContext, sweep_page: Path):
     page = opened(context, sweep_page)
     titles = page.locator("figure h3").all_inner_texts()
     names = page.locator(".chart summary").evaluate_all("all => all.map(one => one.ariaLabel)")
-    assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 10
+    assert names == [f"save the picture: {title}" for title in titles] and len(titles) == 13
     assert page.locator(".chart-wrapper").evaluate_all("all => all.map(one => one.ariaLabel)") == titles
 
 
