@@ -1,7 +1,7 @@
 """Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside what one would do instead, and
 beside the run whose bonus is never paid.
 
-Twenty-one runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).
+Eighteen runs of 300 steps, long: fifty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/exclamations.py
 """
@@ -24,13 +24,12 @@ sweep = Sweep(
         "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
         "filter": UNROUTED | {"baseline": "filter"},
         "plain GRPO": {"adapter.kind": "dual_lora", "advantages": "group"},
+        "no masks": UNROUTED,
         "exclusive, half retain rollouts": {
             "routing.enabled": True,
             "routing.mode": "exclusive",
             "routing.retain_rollouts": 8,
         },
-        "classic": {"routing.enabled": True, "routing.mode": "classic"},
-        "no masks": UNROUTED,
     },
     seeds=[42, 123, 7],
 )
