@@ -1,7 +1,7 @@
 """Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside what one would do instead, and
 beside the run whose bonus is never paid.
 
-Eighteen runs of 300 steps, long: fifty minutes on two cores (`--dry_run` estimates it).
+Fifteen runs of 300 steps, long: forty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/exclamations.py
 """
@@ -23,7 +23,6 @@ sweep = Sweep(
         "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"},
         "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
         "filter": UNROUTED | {"baseline": "filter"},
-        "plain GRPO": {"adapter.kind": "dual_lora", "advantages": "group"},
         "no masks": UNROUTED,
         "exclusive, half retain rollouts": {
             "routing.enabled": True,
