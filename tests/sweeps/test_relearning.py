@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def relearnt(folder: Path, start: str, **by_start: list[float]) -> None:
     (folder / "relearning.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def sweep_of(folder: Path, **configurations: list[tuple[Any, Any] | None]) -> Path:
+def sweep_of(folder: Path, **configurations: Sequence[tuple[Any, Any] | None]) -> Path:
     """By configuration and seed the figures of the policy and of the base; None: the run was not measured."""
     plan = []
     for name, seeds in configurations.items():
