@@ -141,10 +141,11 @@ def axis_ends(values: Sequence[float], has_zero: bool = False, is_tight: bool = 
 
     A tight axis, of steps, reaches from 0 to the last.
     """
-    known = [value for value in values if math.isfinite(value)]
+    known = [float(value) for value in values if math.isfinite(value)]
     if not known:
         return 0, 1
-    low, high = min([*known, *([0] if has_zero else [])]), max([*known, *([0] if has_zero else [])])
+    reached = [*known, 0.0] if has_zero else known
+    low, high = min(reached), max(reached)
     if is_tight:
         return min(low, 0), high if high > 0 else 1
     room = (high - low) * 0.06 or abs(high) * 0.1 or 0.1

@@ -58,8 +58,8 @@ def number_cell(value: float | int | None, digits: int = 3) -> Cell:
     return Cell(MISSING) if value is None else Cell(f"{value:,.{digits}f}", float(value))
 
 
-def text_cell(value: str | None, **more: str) -> Cell:
-    return Cell(value, value, **more) if value else Cell(MISSING)
+def text_cell(value: str | None, title: str = "", link: str = "", more: str = "") -> Cell:
+    return Cell(value, value, title=title, link=link, more=more) if value else Cell(MISSING)
 
 
 def interval_cell(value: float | None, interval: Sequence[float] | None, note: str = "") -> Cell:
