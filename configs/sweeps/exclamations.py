@@ -1,7 +1,7 @@
 """Exclamation marks as the paid hack: what routing leaves of it and keeps of the task, beside what one would do instead, and
 beside the run whose bonus is never paid.
 
-Fifteen runs of 300 steps, long: forty minutes on two cores (`--dry_run` estimates it).
+Twelve runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/exclamations.py
 """
@@ -24,11 +24,6 @@ sweep = Sweep(
         "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
         "filter": UNROUTED | {"baseline": "filter"},
         "no masks": UNROUTED,
-        "exclusive, half retain rollouts": {
-            "routing.enabled": True,
-            "routing.mode": "exclusive",
-            "routing.retain_rollouts": 8,
-        },
     },
     seeds=[42, 123, 7],
 )
