@@ -65,14 +65,14 @@ def opened_panels(page: Page, section: Section) -> list[OpenedPanel]:
 
 
 def opened_legends(page: Page, charts: Charts, values: Mapping[str, str]) -> Sequence[Legend]:
-    """A section's own, or where it has none and the page is a sweep's, that of what curves are coloured by at first."""
-    if charts.legends or not page.runs:
+    """A section's own; where none of them gives colours and the page is a sweep's, first that of what it is coloured by at first."""
+    if not page.runs or any("colour" in legend.gives for legend in charts.legends):
         return charts.legends
     field, count = values["colour"], len(COLOURS)
     entries = [
         Entry(value, value, i % count, DASHES[i // count % len(DASHES)]) for i, value in enumerate(page.runs["orders"][field])
     ]
-    return [Legend(field, "", entries)]
+    return [Legend(field, "", entries, ["colour"]), *charts.legends] if charts.legends else [Legend(field, "", entries)]
 
 
 def _is_shown(row: Row, charts: Charts, values: Mapping[str, str]) -> bool:

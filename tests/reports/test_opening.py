@@ -19,6 +19,7 @@ from tests.reports.pages import opened
 from tests.reports.report_runs import metric_rows, mode_figures, planned, write_plan, write_run, write_sweep
 from tests.reports.test_answer_section import write_answered
 from tests.reports.test_charts_in_a_browser import ENDS
+from tests.reports.test_frontier_section import write_frontier
 from tests.reports.test_pages_for_everyone import full_run
 
 LOOKS = ("colour", "dash", "shape", "opacity", "label", "kind", "c", "s", "m")
@@ -48,6 +49,7 @@ PAGES: dict[str, Callable[[Path], Page]] = {
     "sweep": of_sweep(write_sweep),
     "answered": of_sweep(lambda folder: write_answered(folder, {"r1": 2, "r2": 1, "u1": 4, "u2": 4})),
     "many": of_sweep(many_configurations),
+    "frontier": of_sweep(write_frontier),  # whose own legend gives shapes alone
     "run": lambda folder: run_page(read_run(full_run(folder / "run", steps=250, logged=2), run_metrics)),
 }
 
