@@ -65,7 +65,7 @@ def opened_panels(page: Page, section: Section) -> list[OpenedPanel]:
 
 
 def opened_legends(page: Page, charts: Charts, values: Mapping[str, str]) -> Sequence[Legend]:
-    """A section's own; where none of them gives colours and the page is a sweep's, first that of what it is coloured by at first."""
+    """A section's own; where none of them gives colours and the page is a sweep's, after that of what it is coloured by."""
     if not page.runs or any("colour" in legend.gives for legend in charts.legends):
         return charts.legends
     field, count = values["colour"], len(COLOURS)

@@ -56,6 +56,7 @@ def word_section(run: RunFiles) -> list[Section]:
 
 
 def _word_cells(rows: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    risen = risen_words(*([row["completion"] for row in each] for each in (rows, base)))
+    said, base_said = ([row["completion"] for row in each] for each in (rows, base))
+    risen = risen_words(said, base_said)
     cells = [text_cell(f"{each.word} {each.share:.2f}", more=f"base {each.base:.2f}") for each in risen]
     return cells + [text_cell("")] * (SHOWN - len(cells))
