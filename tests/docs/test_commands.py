@@ -26,6 +26,8 @@ EVERY_COMMAND = [command for page in PAGES for command in commands_in(page.name,
 COMMANDS = [*{(command.words, command.long): command for command in EVERY_COMMAND}.values()]
 SIZES = {
     "max_steps": 1,
+    "batch_size": 16,
+    "num_generations": 16,
     "sampling.max_completion_length": 3,
     "eval.num_prompts": 2,
     "eval.final_samples": 4,

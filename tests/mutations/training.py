@@ -76,7 +76,7 @@ TRAINING = [
     *changes_of(
         "envs/rewards.py",
         "tests/envs/test_prepare.py",
-        ("happy-seen-from-three-on", 'hack="happy_at_least(threshold=1)", name=_name', 'hack="happy_at_least()", name=_name'),
+        ("happy-seen-from-three-on", '@reward(hack="happy_at_least(threshold=1)"', '@reward(hack="happy_at_least()"'),
     ),
     *changes_of(
         "grpo/step.py",

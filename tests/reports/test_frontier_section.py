@@ -68,7 +68,7 @@ def sections_of(folder: Path) -> list[Section]:
 def texts(section: Section) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """{the first two cells of a row: its other cells' text and small print}."""
     assert section.table is not None
-    return {(first.text, second.text): [(c.text, c.more) for c in cells] for first, second, *cells in section.table.rows}
+    return {(first.text, second.text): [(c.text, c.small_print) for c in cells] for first, second, *cells in section.table.rows}
 
 
 def test_a_row_for_each_configuration_and_mode(folder: Path):

@@ -8,8 +8,10 @@ import torch
 
 from configs.baselines import BASELINES
 from configs.experiment import Experiment
+from envs.prepare import bound_reward, has_forget_components
 from grpo.run import build_run, prepare
 from grpo.step import StepRecord, train_step
+from records.names import UNHACKABLE
 from runs.checkpoint import trained_tensors
 
 
@@ -24,7 +26,8 @@ def trained(experiment: Experiment) -> tuple[torch.Tensor, list[StepRecord]]:
 def test_no_two_arms_of_a_routed_run_and_its_baselines_have_the_same_weights(tiny: Callable[..., Experiment], reward: str):
     """With the detector that the reward brings along. Of `happy_count` the labelled samples, three times happy, are rarer."""
     routed = tiny(reward=reward, lr=0.01, batch_size=16, **{"routing.enabled": True, "sampling.max_completion_length": 24})
-    arms = {"routed": routed} | {name: make(routed) for name, make in BASELINES.items()}
+    pays_hacks = has_forget_components(bound_reward(routed))  # else there is no bonus to leave unpaid
+    arms = {"routed": routed} | {name: make(routed) for name, make in BASELINES.items() if pays_hacks or name != UNHACKABLE}
     done = {name: trained(experiment) for name, experiment in arms.items()}
     labelled = done["routed"][1][0].routes.labelled
     assert 0 < int(labelled.sum()) < len(labelled)

@@ -149,4 +149,4 @@ def test_a_sweep_takes_no_function(tmp_path: Path):
     path.write_text("from configs.experiment import Experiment\nfrom configs.sweep import Sweep\n"
                     "def f(completions): ...\nsweep = Sweep(base=Experiment(reward=f))\n")  # fmt: skip
     with pytest.raises(UserError, match=r"reward=<function f .*>: a sweep's runs are other processes; put it into a file"):
-        sweep.load_sweep(path)
+        sweep.load_file(path)
