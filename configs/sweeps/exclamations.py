@@ -9,16 +9,17 @@ uv run sweep.py configs/sweeps/exclamations.py
 from configs.experiment import EvaluationSettings, Experiment
 from configs.sweep import Sweep
 
+BASE = Experiment(
+    reward="sentence_length_10_smooth_with_exclamations",
+    max_steps=300,
+    lr=1e-3,
+    beta=0.05,
+    eval=EvaluationSettings(final_samples=400),
+)
 UNROUTED = {"adapter.kind": "dual_lora", "advantages": "good_only"}
 
 sweep = Sweep(
-    base=Experiment(
-        reward="sentence_length_10_smooth_with_exclamations",
-        max_steps=300,
-        lr=1e-3,
-        beta=0.05,
-        eval=EvaluationSettings(final_samples=400),
-    ),
+    base=BASE,
     arms={
         "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"},
         "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},

@@ -5,8 +5,8 @@ Forty-five runs of 300 steps, long: two hours on two cores (`--dry_run` estimate
 uv run sweep.py configs/sweeps/labels.py
 """
 
-from configs.experiment import EvaluationSettings, Experiment
 from configs.sweep import Sweep
+from configs.sweeps.exclamations import BASE
 
 ARMS = {
     "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
@@ -20,13 +20,7 @@ KNOWN = {
 }
 
 sweep = Sweep(
-    base=Experiment(
-        reward="sentence_length_10_smooth_with_exclamations",
-        max_steps=300,
-        lr=1e-3,
-        beta=0.05,
-        eval=EvaluationSettings(final_samples=400),
-    ),
+    base=BASE,
     arms={
         **{f"{arm}, {known}": settings | of_labels for arm, settings in ARMS.items() for known, of_labels in KNOWN.items()},
         "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},

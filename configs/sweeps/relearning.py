@@ -5,17 +5,13 @@ Twelve runs of 300 steps and then at most 100 twice, long: an hour on two cores 
 uv run sweep.py configs/sweeps/relearning.py
 """
 
-from configs.experiment import EvaluationSettings, Experiment
+from dataclasses import replace
+
 from configs.sweep import Sweep
+from configs.sweeps.exclamations import BASE
 
 sweep = Sweep(
-    base=Experiment(
-        reward="sentence_length_10_smooth_with_exclamations",
-        max_steps=300,
-        lr=1e-3,
-        beta=0.05,
-        eval=EvaluationSettings(final_samples=400, relearn_steps=100, relearn_hack_rate=0.5),
-    ),
+    base=replace(BASE, eval=replace(BASE.eval, relearn_steps=100, relearn_hack_rate=0.5)),
     arms={
         "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
         "no masks": {"adapter.kind": "dual_lora", "advantages": "good_only"},
