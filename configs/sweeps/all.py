@@ -11,6 +11,7 @@ from configs.sweep import series_of_files
 
 NAMES = [
     "exclamations",
+    "frontier",
     "task_that_hacks",
     "sentiment",
     "routing_ablation",
