@@ -21,6 +21,7 @@ NAMES = [
     "adapter_ranks",
     "happy_count",
     "sentence_lengths",
+    "half_labels",
     "labels",
     "relearning",
     "repeat",
