@@ -1,4 +1,4 @@
-"""What a sweep is asked for with: words, files of Python, baselines; and one line for everything that is wrong."""
+"""What a sweep is asked for with: words, files of Python; and one line for everything that is wrong."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,47 +10,14 @@ import yaml
 from configs.baselines import BASELINES
 from configs.cli import parse_value, split_at_commas
 from configs.errors import UserError
-from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, LabelSettings, RoutingSettings
-from configs.resolve import OfReward, flatten, resolve, with_setting
-from configs.resolved import ResolvedExperiment
-from configs.sweep import Series, Sweep, checked, load_file, load_sweep, series_of_files
-from routing.spec import AdapterSpec
-from sweep import SweepOptions, parse_options
+from configs.experiment import Experiment, LabelSettings
+from configs.resolve import with_setting
+from configs.sweep import load_sweep
+from tests.configs.asked import differing, read, refusal
 
 ROOT = Path(__file__).parents[2]
-ROUTED = Experiment(
-    reward="happy_exp",
-    seed=7,
-    labels=LabelSettings(fraction=0.5, noise=0.1),
-    env=EnvironmentSettings(detector="happy_at_least(threshold=2)"),
-    routing=RoutingSettings(enabled=True, mode="exclusive", retain_rollouts=4),
-    adapter=AdapterSettings(retain_rank=2, forget_rank=6, alpha=12.0, stride=2),
-)
-
-
 WITH_BONUS = "sentence_length_5_with_happy"
 RANGE = "a range is FIRST..LAST or FIRST..LAST..STEP, of whole numbers, the first the lowest"
-
-
-def read(*words: str) -> tuple[SweepOptions, Sweep]:
-    return parse_options(words)
-
-
-def resolved(asked: Experiment) -> ResolvedExperiment:
-    return resolve(asked, cuda_available=False, of_reward=OfReward("happy_at_least(threshold=3)", "forget"))
-
-
-def refusal(*words: str) -> str:
-    with pytest.raises(UserError) as caught:
-        read(*words)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def differing(asked: Experiment, usual: Experiment | None = None) -> dict[str, Any]:
-    beneath = flatten(Experiment() if usual is None else usual)
-    return {name: value for name, value in flatten(asked).items() if value != beneath[name]}
 
 
 # Words
@@ -147,8 +114,8 @@ def test_a_yaml_file_may_hold_the_grid_with_whole_rewards(tmp_path: Path):
     assert refusal("--config", str(file)) == f"--grid seed=1..x: {RANGE}"
 
 
-def test_the_command_line_s_sample_wins_over_the_file_s(file):
-    path = str(file("mine = Sweep(seeds=range(1, 6), sample=2, sample_seed=3)"))
+def test_the_command_line_s_sample_wins_over_the_file_s(sweep_file):
+    path = str(sweep_file("mine = Sweep(seeds=range(1, 6), sample=2, sample_seed=3)"))
     sampled = [read(path, *words)[1] for words in ((), ("--sample", "4"), ("--sample_seed", "0"))]
     assert [(sweep.sample, sweep.sample_seed) for sweep in sampled] == [(2, 3), (4, 3), (2, 0)]
 
@@ -264,24 +231,9 @@ def test_a_value_of_python_and_a_word_go_through_the_same_parser(name: str, valu
 
 # Files
 
-SWEEP = """
-from configs.experiment import Experiment, RoutingSettings
-from configs.sweep import Series, Sweep
-"""
 
-
-@pytest.fixture
-def file(tmp_path: Path):
-    def write(body: str) -> Path:
-        path = tmp_path / "my_sweep.py"
-        path.write_text(SWEEP + body)
-        return path
-
-    return write
-
-
-def test_a_file_builds_a_sweep(file):
-    path = file(
+def test_a_file_builds_a_sweep(sweep_file):
+    path = sweep_file(
         "LEAST = 0.02\n"
         "def keep(experiment): return experiment.beta >= LEAST or experiment.seed == 1\n"
         "mine = Sweep(base=Experiment(max_steps=5, routing=RoutingSettings(enabled=True)), grid={'beta': [0, 0.02]},\n"
@@ -357,191 +309,13 @@ FAULTY = [
 
 
 @pytest.mark.parametrize(("body", "message"), FAULTY)
-def test_what_is_wrong_with_a_file_is_one_line(file, body: str, message: str):
-    path = file(body)
+def test_what_is_wrong_with_a_file_is_one_line(sweep_file, body: str, message: str):
+    path = sweep_file(body)
     with pytest.raises(UserError) as caught:
         load_sweep(path)
     said = str(caught.value)
     assert "\n" not in said
     assert said.startswith(message.format(path))
-
-
-# Arms
-
-
-def test_arms_are_read_as_the_command_line_is():
-    asked = Sweep(
-        grid={"lr": [1]}, arms={"first": {"beta": 1}, "second one": {"routing.enabled": True, "lora_rank": None}}, seeds=[3]
-    )
-    sweep = checked(asked)
-    assert sweep.arms == {"first": {"beta": 1.0}, "second one": {"routing.enabled": True, "lora_rank": None}}
-    assert type(sweep.arms["first"]["beta"]) is float
-    assert sweep.axes == {"arm": ("first", "second one"), "lr": (1.0,), "seed": (3,)}
-    assert next(iter(sweep.axes)) == "arm"
-    assert checked(Sweep(grid={"lr": [1]})).axes == {"lr": (1.0,)}
-
-
-def test_a_yaml_file_may_hold_arms_beside_the_grid(tmp_path: Path, file):
-    yaml_file = tmp_path / "arms.yaml"
-    reward = {"components": [{"name": "happy_exp", "role": "retain"}], "cap": 1.0}
-    arms = {"classic": {"routing.enabled": True, "beta": 0.1}, "of a, b": {"reward": reward, "lr": None}}
-    nested = {"classic": {"routing": {"enabled": True}, "beta": 0.1}, "of a, b": arms["of a, b"]}
-    for given in (arms, nested):
-        yaml_file.write_text(yaml.safe_dump({"max_steps": 9, "grid": {"seed": "1..2"}, "arms": given}))
-        sweep = read("--config", str(yaml_file))[1]
-        assert (sweep.arms, sweep.grid) == (arms, {"seed": (1, 2)})
-        assert differing(sweep.base) == {"max_steps": 9}
-    assert read("--config", str(yaml_file), "--grid", "max_steps=1,2")[1].axes["arm"] == (*arms,)
-    assert refusal("--config", str(yaml_file), "--grid", "beta=1") == "arms classic: beta: the grid varies it, too"
-    path = file("sweep = Sweep(arms={'a': {'beta': 1}})")
-    assert refusal("--config", str(yaml_file), str(path)) == f"arms: {path} has arms, too"
-    assert refusal(str(path), "--grid", "beta=1") == "arms a: beta: the grid varies it, too"
-    yaml_file.write_text("arms: {classic: {beta: x}}")
-    assert refusal("--config", str(yaml_file)) == "arms classic: --beta x: must be a number"
-    yaml_file.write_text("arms: [classic]")
-    assert refusal("--config", str(yaml_file)) == "arms: must be a mapping of names to settings, not ['classic']"
-
-
-def test_what_the_command_line_fixes_is_told_apart_from_what_a_file_says(tmp_path: Path):
-    (tmp_path / "base.yaml").write_text("{beta: 0.1, arms: {a: {beta: 1}}}")
-    sweep = read("--config", str(tmp_path / "base.yaml"), "--lr", "1", "--fixed", "max_steps=9", "--grid", "seed=1,2")[1]
-    assert sweep.fixed == {"lr", "max_steps"}
-    assert sweep.named == {"beta", "lr", "max_steps", "seed"}
-
-
-# Series
-
-
-def test_a_file_may_build_a_series(file):
-    path = file(
-        "first = Sweep(seeds=[1, 2])\nsecond = Sweep(arms={'a': {'beta': 1}})\nboth = Series({'x': first, 'y': second})\n"
-    )
-    built = load_file(path)
-    assert isinstance(built, Series)
-    assert {name: sweep.axes for name, sweep in built.sweeps.items()} == {"x": {"seed": (1, 2)}, "y": {"arm": ("a",)}}
-    with pytest.raises(UserError, match=r"my_sweep\.py: builds a Series, not a Sweep"):
-        load_sweep(path)
-
-
-def test_a_series_of_the_files_beside_it(tmp_path: Path):
-    for name, steps in {"one": 5, "two": 6}.items():
-        (tmp_path / f"{name}.py").write_text(f"{SWEEP}mine = Sweep(Experiment(max_steps={steps}), seeds=[1])")
-    series = series_of_files(tmp_path, ["two", "one"])
-    assert [(name, sweep.base.max_steps) for name, sweep in series.sweeps.items()] == [("two", 6), ("one", 5)]
-    text = (
-        "from pathlib import Path\nfrom configs.sweep import series_of_files\nall = series_of_files(Path(__file__).parent, NAMES)"
-    )
-    (tmp_path / "all.py").write_text(text.replace("NAMES", "['one', 'three']"))
-    with pytest.raises(UserError) as caught:
-        load_file(tmp_path / "all.py")
-    assert str(caught.value) == f"{tmp_path}/all.py:3: {tmp_path}/three.py: no such file"
-
-
-TWO = """
-first = Sweep(Experiment(max_steps=9, name="own"), seeds=[1, 2, 3])
-second = Sweep(Experiment(lr=1.0), grid={"beta": [0, 1]}, arms={"short": {"max_steps": 2}, "long": {}})
-series = Series({"x": first, "y": second})
-"""
-
-
-def series_of(*words: str) -> dict[str, Sweep]:
-    series = read(*words)[1]
-    assert isinstance(series, Series)
-    return {**series.sweeps}
-
-
-def test_options_apply_to_each_sweep_of_a_series(file):
-    path = file(TWO)
-    sweeps = series_of(str(path), "--fixed", "batch_size=16", "--lr", "2")
-    assert {name: (sweep.base.name, sweep.base.output_dir) for name, sweep in sweeps.items()} == {
-        name: (name, Path("output/my_sweep")) for name in ("x", "y")
-    }
-    assert {name: (sweep.base.max_steps, sweep.base.batch_size, sweep.base.lr) for name, sweep in sweeps.items()} == {
-        "x": (9, 16, 2.0),
-        "y": (2000, 16, 2.0),
-    }
-    named = series_of(str(path), "--name", "mine", "--output_dir", "here")
-    assert {sweep.base.output_dir for sweep in named.values()} == {Path("here/mine")}
-    assert named["y"].base.lr == 1.0
-
-
-def test_a_small_sweep_of_a_series_is_run_whole(file):
-    path = file(TWO)  # three points and four
-    sampled = [series_of(str(path), "--sample", str(count), "--sample_seed", "5") for count in (2, 3, 4)]
-    samples = [[(sweep.sample, sweep.sample_seed) for sweep in sweeps.values()] for sweeps in sampled]
-    assert samples == [[(2, 5), (2, 5)], [(None, None), (3, 5)], [(None, None), (None, None)]]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--grid lr=1", "--grid: not over a series, whose sweeps vary what they are about; run the file of one of them"),
-        ("--seed 5", "x: --seed 5: its file varies it"),
-        ("--fixed beta=1", "y: --fixed beta=1.0: its file varies it"),
-        ("--sample_seed 1", "x: --sample_seed 1: has no effect without --sample"),
-        ("--name a/b", "--name a/b: must be part of a folder's name: "),
-        ("--overwrite", "x: --overwrite: not in a sweep"),
-    ],
-)
-def test_what_is_wrong_with_options_over_a_series(file, words: str, message: str):
-    with pytest.raises(UserError) as caught:
-        read(str(file(TWO)), *words.split())
-    assert caught.value.of_options.startswith(message)
-
-
-def test_yaml_has_no_arms_for_a_series(file, tmp_path: Path):
-    (tmp_path / "arms.yaml").write_text("arms: {a: {beta: 1}}")
-    assert refusal(str(file(TWO)), "--config", str(tmp_path / "arms.yaml")).startswith("arms: not over a series, ")
-
-
-# Baselines
-
-NO_RANKS = {"adapter.retain_rank": None, "adapter.forget_rank": None}
-NO_ROUTING = {"routing.enabled": False, "routing.mode": "classic", "routing.retain_rollouts": 0}
-CONTROL = NO_ROUTING | {"advantages": "good_only"}  # the routed run's own
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("unrouted", CONTROL | {"adapter.kind": "dual_lora"}),
-        ("unrouted_other_rule", NO_ROUTING | {"adapter.kind": "dual_lora", "advantages": "group"}),
-        ("routed_other_rule", {"advantages": "group"}),
-        ("lora", CONTROL | {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 24.0} | NO_RANKS),
-        ("filter", CONTROL | {"adapter.kind": "dual_lora", "baseline": "filter"}),
-        ("reward_penalty", CONTROL | {"adapter.kind": "dual_lora", "baseline": "reward_penalty"}),
-        (
-            "unhackable",
-            NO_ROUTING | {"adapter.kind": "dual_lora", "advantages": "group", "env.eligible_fraction": 0.0},
-        ),
-    ],
-)
-def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
-    control = BASELINES[name](ROUTED)
-    usual = flatten(ROUTED)
-    expected = {setting: value for setting, value in changes.items() if usual[setting] != value}
-    assert differing(control, ROUTED) == expected
-    assert resolved(control).lr == resolved(ROUTED).lr == 3e-4
-
-
-def test_the_other_rule_of_group_is_good_only():
-    plain = replace(ROUTED, advantages="group")
-    rules = [BASELINES[name](plain).advantages for name in BASELINES]
-    assert rules == ["group", "good_only", "good_only", "group", "group", "group", "group"]
-
-
-@pytest.mark.parametrize(("ranks", "gain"), [((4, 4), 3.0), ((2, 6), 3.0)])
-def test_the_single_adapter_has_the_gain_of_the_two(ranks: tuple[int, int], gain: float):
-    """alpha / rank: 12 / 4 in both adapters; of 12 / 2 and 12 / 6 the mean over all eight ranks, (2 * 6 + 6 * 2) / 8."""
-    routed = replace(ROUTED, adapter=AdapterSettings(retain_rank=ranks[0], forget_rank=ranks[1], alpha=12.0))
-    adapter = resolved(BASELINES["lora"](routed)).adapter
-    assert adapter is not None and (adapter.ranks, adapter.alpha / adapter.ranks["lora"]) == ({"lora": 8}, gain)
-
-
-def test_a_preset_s_lora_has_both_ranks_and_twice_the_alpha():
-    routed = Experiment(routing=RoutingSettings(enabled=True), adapter=AdapterSettings(preset="r1h"))
-    assert resolved(BASELINES["lora"](routed)).adapter == AdapterSpec("lora", {"lora": 2}, alpha=2.0, stride=2)
-    assert resolved(BASELINES["unrouted"](routed)).adapter == resolved(routed).adapter
 
 
 def test_settings_are_replaced_by_dotted_name():

@@ -30,36 +30,36 @@ TRAINING = [
     ),
     *changes_of(
         "configs/baselines.py",
-        "tests/configs/test_sweep.py",
+        "tests/configs/test_baselines.py",
         (
             "unhackable-with-the-routed-run-s-rule",
             'unrouted(routed), advantages="group", env',
             "unrouted(routed), env",
-            "tests/configs/test_sweep.py::test_a_baseline_differs_in_nothing_but_what_it_is",
+            "tests/configs/test_baselines.py::test_a_baseline_differs_in_nothing_but_what_it_is",
         ),
         (
             "control-with-its-own-rule",
             ", adapter=adapter, advantages=rule_of(routed))",
             ", adapter=adapter)",
-            "tests/configs/test_sweep.py::test_a_baseline_differs_in_nothing_but_what_it_is",
+            "tests/configs/test_baselines.py::test_a_baseline_differs_in_nothing_but_what_it_is",
         ),
         (
             "single-lora-keeps-alpha",
             "alpha=2 * dual.alpha",
             "alpha=dual.alpha",
-            "tests/configs/test_sweep.py::test_the_single_adapter_has_the_gain_of_the_two",
+            "tests/configs/test_baselines.py::test_the_single_adapter_has_the_gain_of_the_two",
         ),
         (
             "single-lora-of-one-rank",
             "dual.ranks[RETAIN] + dual.ranks[FORGET]",
             "dual.ranks[RETAIN]",
-            "tests/configs/test_sweep.py::test_the_single_adapter_has_the_gain_of_the_two",
+            "tests/configs/test_baselines.py::test_the_single_adapter_has_the_gain_of_the_two",
         ),
         (
             "other-rule-is-group",
             '"good_only" if rule_of(experiment) == "group" else "group"',
             '"group"',
-            "tests/configs/test_sweep.py::test_the_other_rule_of_group_is_good_only",
+            "tests/configs/test_baselines.py::test_the_other_rule_of_group_is_good_only",
         ),
     ),
     *changes_of(

@@ -1,49 +1,22 @@
-"""Plans by hand: which runs, whose controls, their names, labels and files; and that a plan needs no torch."""
+"""Plans by hand: which runs, whose controls, their names and labels; and that a plan needs no torch."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from configs.baselines import BASELINES
-from configs.cli import ExperimentOptions, parse_with_config
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, Experiment, RoutingSettings
-from configs.naming import config_hash
 from configs.sweep import Sweep, checked
 from envs.prepare import folder_of, prepare
-from records.reader import read_sweep
-from reports.choices import dropdowns, runs_of_page
 from sweeps.plan import Plan, Sample, drawn, make_plan, whole_if_small
-from sweeps.plan_files import plan_record, strangers, write_plan
-from sweeps.summary import flat_rows, summarize_sweep
+from tests.sweeps.planned import ARMS, GRID, ROUTED, SHORT, launched, plan_of, refusal
 
 ROOT = Path(__file__).parents[2]
-ROUTED = Experiment(max_steps=5, routing=RoutingSettings(enabled=True))
-
-
-def plan_of(sweep: Sweep, name: str | None = None, cuda: bool = False) -> Plan:
-    named = replace(sweep, base=replace(sweep.base, name=name or ""))
-    return make_plan(checked(named), partial(prepare, cuda_available=cuda), folder_of)
-
-
-def launched(asked: Experiment) -> str:
-    """The hash of the run that `launch.py` makes of the same settings."""
-    return config_hash(prepare(asked, cuda_available=False))
-
-
-def refusal(sweep: Sweep, name: str | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        plan_of(sweep, name)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def test_two_by_two_with_controls(tmp_path: Path):
@@ -150,14 +123,6 @@ def test_rewards_of_the_same_name_have_different_labels():
 
 # Arms
 
-ARMS = {
-    "classic": {"routing.enabled": True},
-    "exclusive, half retain rollouts": {"routing.enabled": True, "routing.mode": "exclusive", "routing.retain_rollouts": 8},
-    "filter": {"adapter.kind": "dual_lora", "baseline": "filter"},
-    "beta 0.1": {"adapter.kind": "dual_lora", "beta": 0.1, "advantages": "good_only"},
-}
-SHORT = Experiment(max_steps=5)
-
 
 def test_arms_are_the_slowest_axis_and_name_their_configurations():
     plan = plan_of(Sweep(SHORT, {"lr": [1e-3, 2e-3]}, arms=ARMS, seeds=[1, 2]))
@@ -247,25 +212,7 @@ def test_what_the_command_line_fixes_no_arm_that_is_run_may_set():
     assert (run.values["arm"], run.experiment.max_steps) == ("whole", 5)
 
 
-def test_an_arm_stands_in_the_plan_s_file(tmp_path: Path):
-    plan = plan_of(Sweep(replace(SHORT, output_dir=tmp_path), arms=ARMS, seeds=[1], baselines=["lora"]), "mine")
-    write_plan(plan)
-    swept = read_sweep(plan.folder)
-    assert swept.axes == ("arm", "seed")
-    assert [run.values for run in swept.runs] == [run.values for run in plan.runs]
-    assert [run.values.get("arm") for run in swept.runs] == [*ARMS, None]
-    rows = [*flat_rows(summarize_sweep(swept))]  # of summary.csv
-    assert {(row["configuration"], row["arm"]) for row in rows} == {*zip(ARMS, ARMS, strict=True), ("lora", None)}
-    (dropdown,) = [dropdown for dropdown in dropdowns(swept) if dropdown.key == "arm"]
-    assert {value for value, _ in dropdown.options} == {"", *ARMS, "–"}
-    assert runs_of_page(swept)["configurations"][1] == {
-        "configuration": "exclusive, half retain rollouts", "kind": "routed", "arm": "exclusive, half retain rollouts",
-    }  # fmt: skip
-
-
 # A sample of the grid
-
-GRID = {"lr": [1e-4, 3e-4, 1e-3], "labels.fraction": [0.2, 0.5, 1.0], "seed": range(1, 5)}  # 36 points
 
 
 def points(plan: Plan) -> list[tuple]:
@@ -324,13 +271,6 @@ def test_points_of_a_huge_grid_are_not_all_made():
 )
 def test_what_is_wrong_with_a_sample(settings: dict, message: str):
     assert refusal(Sweep(ROUTED, GRID, **settings)) == message
-
-
-def test_a_sample_stands_in_the_plan(tmp_path: Path):
-    plan = plan_of(Sweep(replace(ROUTED, output_dir=tmp_path), GRID, sample=10, sample_seed=3), "mine")
-    write_plan(plan)
-    assert json.loads((plan.folder / "sweep.json").read_text())["sample"] == {"points": 10, "of": 36, "seed": 3}
-    assert read_sweep(plan.folder).sample == {"points": 10, "of": 36, "seed": 3}
 
 
 def test_keep_leaves_combinations_out():
@@ -445,74 +385,6 @@ def test_runs_of_the_same_folder_are_refused():
         plan_of(Sweep(grid={"device": ["cuda", "cpu"]}), cuda=True)
 
 
-# Files
-
-
-def test_the_files_of_a_plan(tmp_path: Path):
-    reward = {"components": [{"name": "happy_exp", "role": "retain", "scale": 0.5}], "cap": 1.0}
-    sweep = Sweep(
-        replace(ROUTED, output_dir=tmp_path), {"reward": [reward, "happy_count(cap=5)"], "seed": [1]}, baselines=["lora"]
-    )
-    plan = plan_of(sweep, "mine")
-    write_plan(plan)
-    assert sorted(path.name for path in plan.folder.iterdir()) == ["configs", "sweep.json"]
-    assert json.loads((plan.folder / "sweep.json").read_text()) == plan_record(plan) == {
-        "name": "mine",
-        "axes": ["reward", "seed"],
-        "sample": None,
-        "runs": [
-            {
-                "name": run.name,
-                "config_hash": run.config_hash,
-                "kind": kind,
-                "configuration": f"{kind} reward={told}",
-                "values": {"reward": value, "seed": 1},
-                "baseline_of": [] if kind == "routed" else [plan.runs[i % 2].name],
-            }
-            for i, (run, kind, told, value) in enumerate(
-                zip(plan.runs, ["routed"] * 2 + ["lora"] * 2, ["happy_exp", "happy_count(cap=5)"] * 2,
-                    [reward, "happy_count(cap=5)"] * 2, strict=True)
-            )
-        ],
-    }  # fmt: skip
-    assert sorted(path.name for path in (plan.folder / "configs").iterdir()) == sorted(f"{run.name}.yaml" for run in plan.runs)
-    before = {path: path.read_bytes() for path in plan.folder.rglob("*") if path.is_file()}
-    write_plan(plan_of(sweep, "mine"))
-    assert {path: path.read_bytes() for path in plan.folder.rglob("*") if path.is_file()} == before
-
-
-def test_launch_takes_a_run_s_settings_as_they_were_planned(tmp_path: Path):
-    base = replace(ROUTED, output_dir=tmp_path / "a b", reward="sentence_length_5_with_happy")
-    plan = plan_of(Sweep(base, {"adapter.preset": ["r1h", None], "beta": [0, 1e-7]}, baselines=[*BASELINES]))
-    write_plan(plan)
-    for run in plan.runs:
-        words = ["--config", str(plan.folder / "configs" / f"{run.name}.yaml")]
-        again = prepare(parse_with_config(ExperimentOptions, words, "", "")[0].experiment, cuda_available=False)
-        assert again == run.experiment
-        assert config_hash(again) == run.config_hash
-        assert folder_of(again) == plan.folder / run.name
-
-
-def test_other_runs_of_the_folder_stay_and_are_told(tmp_path: Path):
-    base = Experiment(output_dir=tmp_path)
-    before = plan_of(Sweep(base, seeds=[1, 2]), "mine")
-    write_plan(before)
-    for run in before.runs:
-        (before.folder / run.name).mkdir()
-        (before.folder / run.name / "config.yaml").write_text("")
-    assert strangers(before) == []
-    now = plan_of(Sweep(base, seeds=[2, 3]), "mine")
-    write_plan(now)
-    assert strangers(now) == [before.runs[0].name]
-    assert (before.folder / before.runs[0].name / "config.yaml").exists()
-
-
-def test_where_nothing_can_be_written_is_one_line(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"--output_dir {tmp_path}/file: cannot be written: Not a directory"):
-        write_plan(plan_of(Sweep(Experiment(output_dir=tmp_path / "file"))))
-
-
 # Speed
 
 CODE = """
@@ -531,10 +403,3 @@ print(len(plan_record(plan)["runs"]), [name for name in ("torch", "transformers"
 def test_three_hundred_runs_are_planned_at_once_and_without_torch():
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "300 []\n"
-
-
-def test_the_settings_of_a_run_are_yaml(tmp_path: Path):
-    plan = plan_of(Sweep(Experiment(output_dir=tmp_path)), "mine")
-    write_plan(plan)
-    settings = yaml.safe_load((plan.folder / "configs" / f"{plan.runs[0].name}.yaml").read_text())
-    assert (settings["output_dir"], settings["wandb"]["group"], settings["device"]) == (str(tmp_path / "mine"), "mine", "cpu")
