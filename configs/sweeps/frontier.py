@@ -24,8 +24,8 @@ sweep = Sweep(
         "filter": UNROUTED | {"baseline": "filter"},
         "no masks": UNROUTED,
         "single LoRA": SINGLE,
-        "single LoRA, stopped early": SINGLE | {"max_steps": 40, "grpo.lr_schedule": "constant"},
         "single LoRA, beta 0.3": SINGLE | {"beta": 0.3},
+        "single LoRA, stopped early": SINGLE | {"max_steps": 40, "grpo.lr_schedule": "constant"},
     },
     seeds=[11, 12, 13, 14, 15],
 )
