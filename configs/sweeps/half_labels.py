@@ -1,7 +1,7 @@
 """Half of what is detected is not labelled: which masks keep a hack out of retain that nobody pointed at?
 
 In classic mode an unlabelled hack trains both adapters, in exclusive mode retain alone, and the filter keeps it.
-Twelve runs of 200 steps, long: half an hour on two cores (`--dry_run` estimates it).
+Twelve runs of 150 steps, long: a quarter of an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/half_labels.py
 """
@@ -14,7 +14,7 @@ from configs.sweeps.exclamations import BASE, UNROUTED
 HALF = {"labels.fraction": 0.5}
 
 sweep = Sweep(
-    base=replace(BASE, max_steps=200, lr=1.5e-3, beta=0.03),
+    base=replace(BASE, max_steps=150, lr=1.5e-3, beta=0.03),
     arms={
         "classic": {"routing.enabled": True, "routing.mode": "classic"} | HALF,
         "no masks": UNROUTED | HALF,
