@@ -16,14 +16,17 @@ BASE = Experiment(
     beta=0.05,
     eval=EvaluationSettings(final_samples=400),
 )
+EXCLUSIVE = {"routing.enabled": True, "routing.mode": "exclusive"}
 UNROUTED = {"adapter.kind": "dual_lora", "advantages": "good_only"}
+FILTER = UNROUTED | {"baseline": "filter"}
+UNHACKABLE = {"adapter.kind": "dual_lora", "env.eligible_fraction": 0}
 
 sweep = Sweep(
     base=BASE,
     arms={
-        "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"},
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
-        "filter": UNROUTED | {"baseline": "filter"},
+        "exclusive": EXCLUSIVE,
+        "unhackable": UNHACKABLE,
+        "filter": FILTER,
         "no masks": UNROUTED,
     },
     seeds=[42, 123, 7],

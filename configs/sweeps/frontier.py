@@ -8,20 +8,16 @@ uv run sweep.py configs/sweeps/frontier.py
 from dataclasses import replace
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE, UNROUTED
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE, UNROUTED
 
 SINGLE = {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 32.0}  # the ranks of both, and their alpha / rank
 
 sweep = Sweep(
     base=replace(BASE, lr=2e-3, beta=0.03),
     arms={
-        "exclusive, 12 of 16 retain rollouts": {
-            "routing.enabled": True,
-            "routing.mode": "exclusive",
-            "routing.retain_rollouts": 12,
-        },
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
-        "filter": UNROUTED | {"baseline": "filter"},
+        "exclusive, 12 of 16 retain rollouts": EXCLUSIVE | {"routing.retain_rollouts": 12},
+        "unhackable": UNHACKABLE,
+        "filter": FILTER,
         "no masks": UNROUTED,
         "single LoRA": SINGLE,
         "single LoRA, beta 0.3": SINGLE | {"beta": 0.3},

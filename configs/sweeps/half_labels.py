@@ -9,7 +9,7 @@ uv run sweep.py configs/sweeps/half_labels.py
 from dataclasses import replace
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE, UNROUTED
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNROUTED
 
 HALF = {"labels.fraction": 0.5}
 
@@ -18,8 +18,8 @@ sweep = Sweep(
     arms={
         "classic": {"routing.enabled": True, "routing.mode": "classic"} | HALF,
         "no masks": UNROUTED | HALF,
-        "exclusive": {"routing.enabled": True, "routing.mode": "exclusive"} | HALF,
-        "filter": UNROUTED | {"baseline": "filter"} | HALF,
+        "exclusive": EXCLUSIVE | HALF,
+        "filter": FILTER | HALF,
     },
     seeds=[42, 123, 7],
 )

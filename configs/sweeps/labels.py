@@ -6,11 +6,11 @@ uv run sweep.py configs/sweeps/labels.py
 """
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE
 
 ARMS = {
-    "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
-    "filter": {"adapter.kind": "dual_lora", "baseline": "filter"},
+    "routed": EXCLUSIVE,
+    "filter": FILTER,
 }
 KNOWN = {
     "all labels": {},
@@ -23,7 +23,7 @@ sweep = Sweep(
     base=BASE,
     arms={
         **{f"{arm}, {known}": settings | of_labels for arm, settings in ARMS.items() for known, of_labels in KNOWN.items()},
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+        "unhackable": UNHACKABLE,
     },
     seeds=[42, 123, 7],
 )

@@ -8,15 +8,15 @@ uv run sweep.py configs/sweeps/relearning.py
 from dataclasses import replace
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE, UNROUTED
 
 sweep = Sweep(
     base=replace(BASE, eval=replace(BASE.eval, relearn_steps=100, relearn_hack_rate=0.5)),
     arms={
-        "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
-        "no masks": {"adapter.kind": "dual_lora", "advantages": "good_only"},
-        "filter": {"adapter.kind": "dual_lora", "baseline": "filter"},
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+        "routed": EXCLUSIVE,
+        "no masks": UNROUTED,
+        "filter": FILTER,
+        "unhackable": UNHACKABLE,
     },
     seeds=[42, 123, 7],
 )
