@@ -1,5 +1,6 @@
 """Sweeps as somebody asks for them, in words or in a file of Python."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,8 +22,13 @@ def read(*words: str) -> tuple[SweepOptions, Sweep]:
 
 
 def refusal(*words: str) -> str:
+    return one_line(lambda: read(*words))
+
+
+def one_line(refused: Callable[[], object]) -> str:
+    """What the UserError says that this call must raise."""
     with pytest.raises(UserError) as caught:
-        read(*words)
+        refused()
     message = str(caught.value)
     assert "\n" not in message
     return message

@@ -13,6 +13,7 @@ from configs.naming import spelt_out, to_dict
 from configs.resolve import OfReward, flatten, refuse_inert, resolve
 from configs.resolved import ResolvedExperiment
 from launch import LaunchOptions
+from tests.configs.asked import differing, one_line
 
 OF_REWARD = OfReward(detector="happy_at_least(threshold=3)", penalty_on="forget")
 
@@ -32,11 +33,6 @@ def resolved(asked: Experiment) -> ResolvedExperiment:
     return resolve(asked, cuda_available=False, of_reward=OF_REWARD)
 
 
-def differing(asked: Experiment) -> dict:
-    usual = flatten(Experiment())
-    return {name: value for name, value in flatten(asked).items() if value != usual[name]}
-
-
 @pytest.fixture
 def file(tmp_path: Path):
     def write(content: str | bytes) -> Path:
@@ -48,11 +44,7 @@ def file(tmp_path: Path):
 
 
 def refusal(*words: str) -> str:
-    with pytest.raises(UserError) as caught:
-        launch(*words)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return one_line(lambda: launch(*words))
 
 
 # The command line

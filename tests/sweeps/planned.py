@@ -3,14 +3,12 @@
 from dataclasses import replace
 from functools import partial
 
-import pytest
-
-from configs.errors import UserError
 from configs.experiment import Experiment, RoutingSettings
 from configs.naming import config_hash
 from configs.sweep import Sweep, checked
 from envs.prepare import folder_of, prepare
 from sweeps.plan import Plan, make_plan
+from tests.configs.asked import one_line
 
 ROUTED = Experiment(max_steps=5, routing=RoutingSettings(enabled=True))
 GRID = {"lr": [1e-4, 3e-4, 1e-3], "labels.fraction": [0.2, 0.5, 1.0], "seed": range(1, 5)}  # 36 points
@@ -34,8 +32,4 @@ def launched(asked: Experiment) -> str:
 
 
 def refusal(sweep: Sweep, name: str | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        plan_of(sweep, name)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return one_line(lambda: plan_of(sweep, name))
