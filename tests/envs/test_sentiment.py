@@ -50,6 +50,29 @@ def test_the_hack_is_stuffing(written, text: str, stuffed: bool):
     assert reward.detector == "positive_stuffed(threshold=3, density=0.12)"
 
 
+def test_what_stuffed_and_other_texts_sound_like_are_two_components(written):
+    reward = bind_reward("sentiment", "stories")
+    texts = [written(f"{STORY} happy"), written(f"{STORY} {STORY} happy happy happy"), written("")]
+    scores = score(reward, lambda _: [False] * 3, texts, eligible=[True, True, False])
+    one, three = ((compound(times * HAPPY) + 1) / 2 for times in (1, 3))
+    assert scores.components["sentiment_unstuffed"] == pytest.approx([one, 0.0, 0.5], abs=1e-4)
+    assert scores.components["sentiment_stuffed"] == pytest.approx([0.0, three, 0.0], abs=1e-4)
+    assert scores.rewards == pytest.approx([one, three, 0.5], abs=1e-4)
+    assert [component.role for component in reward.components] == ["retain", "forget"]
+
+
+def test_a_run_that_is_never_paid_for_stuffing_earns_nothing_by_it(written):
+    texts = [written("a happy cat"), written(STORY)]  # one word of three is happy: stuffed
+    scores = score(bind_reward("sentiment", "stories"), lambda _: [False] * 2, texts, eligible=[False, False])
+    assert scores.rewards == pytest.approx([0.0, 0.5])
+
+
+def test_the_components_bounds_are_parameters(written):
+    reward = bind_reward("sentiment_unstuffed(threshold=2, density=1.0)", "stories")
+    scores = score(reward, lambda _: [False] * 2, [written("happy happy"), written("happy joy")]).rewards
+    assert scores[0] == 0.0 and scores[1] > 0.5
+
+
 def test_its_bounds_are_parameters(written):
     three, dense = written(f"{STORY} {STORY} happy happy happy"), written("a happy joy")
     assert bind_detector("positive_stuffed(threshold=4)", "stories")([three, dense]) == [False, True]

@@ -1,0 +1,20 @@
+"""Which learning rate and which masks suit a first routed run? Both rates and both modes on a reward with a paid hack and on one
+where the hack is stuffing, all else as it is by default.
+
+Twenty-four runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).
+
+uv run sweep.py configs/sweeps/defaults.py
+"""
+
+from configs.experiment import EvaluationSettings, Experiment, RoutingSettings
+from configs.sweep import Sweep
+
+sweep = Sweep(
+    base=Experiment(max_steps=300, eval=EvaluationSettings(final_samples=400), routing=RoutingSettings(enabled=True)),
+    grid={
+        "reward": ["sentence_length_10_smooth_with_exclamations", "sentiment"],
+        "routing.mode": ["classic", "exclusive"],
+        "lr": [3e-4, 1e-3],
+    },
+    seeds=[42, 123, 7],
+)
