@@ -10,6 +10,7 @@ from pathlib import Path
 from configs.sweep import series_of_files
 
 NAMES = [
+    "defaults",
     "exclamations",
     "frontier",
     "task_that_hacks",

@@ -1,7 +1,8 @@
 """Stories that sound happy, and stuffing them with happy words as the way to cheat: does routing keep the stuffing out of retain?
 
-Against the same adapters without masks, under the same advantage rule and under plain GRPO's, and against dropping what is
-detected. Twelve runs of 300 steps, long: forty minutes on two cores (`--dry_run` estimates it).
+Against the same adapters without masks, under the same advantage rule and under plain GRPO's, against dropping what is detected,
+and against the run that is never paid for stuffing. Fifteen runs of 300 steps, long: forty minutes on two cores (`--dry_run`
+estimates it).
 
 uv run sweep.py configs/sweeps/sentiment.py
 """
@@ -14,10 +15,9 @@ sweep = Sweep(
         reward="sentiment",
         max_steps=300,
         lr=1e-3,
-        eval_every=50,
         eval=EvaluationSettings(final_samples=400),
         routing=RoutingSettings(enabled=True),
     ),
     seeds=[42, 123, 7],
-    baselines=["unrouted", "unrouted_other_rule", "filter"],
+    baselines=["unrouted", "unrouted_other_rule", "filter", "unhackable"],
 )
