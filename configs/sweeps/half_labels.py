@@ -9,14 +9,17 @@ uv run sweep.py configs/sweeps/half_labels.py
 from dataclasses import replace
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNROUTED
+from configs.sweeps import exclamations
+from configs.sweeps.exclamations import EXCLUSIVE, FILTER, UNROUTED
 
+BASE = replace(exclamations.BASE, max_steps=150, lr=1.5e-3, beta=0.03)
+CLASSIC = {"routing.enabled": True, "routing.mode": "classic"}
 HALF = {"labels.fraction": 0.5}
 
 sweep = Sweep(
-    base=replace(BASE, max_steps=150, lr=1.5e-3, beta=0.03),
+    base=BASE,
     arms={
-        "classic": {"routing.enabled": True, "routing.mode": "classic"} | HALF,
+        "classic": CLASSIC | HALF,
         "no masks": UNROUTED | HALF,
         "exclusive": EXCLUSIVE | HALF,
         "filter": FILTER | HALF,
