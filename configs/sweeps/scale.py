@@ -1,6 +1,7 @@
-"""Does the picture change with the scale? Four times the batch at four times the learning rate, and larger adapters.
+"""Does the picture change with the scale? Four times the batch at four times the learning rate for a quarter of the steps (the
+linear scaling rule of arXiv:1706.02677), and larger adapters.
 
-Twelve runs of 300 steps, three of them with batches of 128, long: an hour on two cores (`--dry_run` estimates it).
+Twelve runs over as many samples as 300 steps of 32 have, long: half an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/scale.py
 """
@@ -18,7 +19,7 @@ sweep = Sweep(
     ),
     arms={
         "batch 32, rank 4": {"lr": 1e-3},
-        "batch 128, rank 4": {"lr": 4e-3, "batch_size": 128},
+        "batch 128, rank 4": {"lr": 4e-3, "batch_size": 128, "max_steps": 75},
         "batch 32, rank 16": {"lr": 1e-3, "adapter.preset": "r16"},
         "batch 32, rank 32": {"lr": 1e-3, "adapter.preset": "r32"},
     },
