@@ -26,7 +26,8 @@ def _positive_words(completion: Completion, **_: Any) -> list[Span]:
 
 
 STUFFED = "positive_stuffed(threshold=3, density=0.12)"
-Threshold, Density = Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[int, Field(ge=1)]
+Density = Annotated[float, Field(ge=0, le=1)]
 
 
 @detector(marks=_positive_words)

@@ -3,6 +3,7 @@
 from tests.mutations.change import Change, case, changes_of, setting
 
 FAMILIES = "tests/models/test_families.py"
+MASKS = "tests/routing/test_masks.py"
 
 MATHEMATICS = [
     Change(
@@ -83,7 +84,7 @@ MATHEMATICS = [
     ),
     *changes_of(
         "routing/modes.py",
-        "tests/routing/test_router.py",
+        MASKS,
         (
             "classic-good-teaches-retain-alone",
             '"classic": {GOOD: frozenset({RETAIN, FORGET})',
@@ -94,7 +95,7 @@ MATHEMATICS = [
             '"exclusive": {GOOD: frozenset({RETAIN})',
             '"exclusive": {GOOD: frozenset({RETAIN, FORGET})',
         ),
-        ("filter-trains-on-bad", "BAD: frozenset()}", "BAD: None}"),
+        ("filter-trains-on-bad", "BAD: frozenset()}", "BAD: None}", "tests/routing/test_router.py"),
         ("retain-only-at-half", "RETAIN_ONLY: {RETAIN: 1.0,", "RETAIN_ONLY: {RETAIN: 0.5,", "tests/runs/test_evaluation.py"),
     ),
     *changes_of(
@@ -103,7 +104,7 @@ MATHEMATICS = [
         ("bad-retain-rollouts-trained", "(~labelled & ablated).nonzero", "ablated.nonzero"),
         ("retain-rollouts-teach-all", "frozenset({RETAIN}), RETAIN_SCALES)", "None, RETAIN_SCALES)"),
         ("zero-gradients-left", "parameter.grad = None", "pass"),
-        ("masks-missing", "if name not in learning for", "if name in () for"),
+        ("masks-missing", "if name not in learning for", "if name in () for", MASKS),
     ),
     *changes_of(
         "routing/adapters.py",
@@ -169,7 +170,12 @@ MATHEMATICS = [
         "grpo/sampler.py",
         "tests/grpo/test_sampler.py",
         ("uniform-used-again-within-its-block", "return at, below - before", "return at, below"),
-        ("threshold-at-the-total", ".minimum(cumulative[:, -1:].nextafter(threshold.new_zeros(())))", ""),
+        (
+            "threshold-at-the-total",
+            ".minimum(cumulative[:, -1:].nextafter(threshold.new_zeros(())))",
+            "",
+            "tests/grpo/test_sampler_distribution.py",
+        ),
         ("positions-of-those-who-left", "positions[kept], cache.select(kept)", "positions[: len(kept)], cache.select(kept)"),
     ),
     *changes_of(

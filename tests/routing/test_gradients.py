@@ -8,7 +8,7 @@ from routing.adapters import adapter_parameters
 from routing.gradients import Gradients, gradient_cosines, unmasked_gradients
 from routing.modes import BAD, FORGET, GOOD, LORA, RETAIN, RETAIN_ROLLOUT
 from routing.router import MicroBatch, route, routed_backward
-from tests.routing.test_router import (
+from tests.routing.tiny_policy import (
     LAST_HALF,
     MIXED,
     MODES,
