@@ -1,6 +1,6 @@
 """Routing against all that one would do instead: hack left against the share of the ceiling's task gain, over five seeds.
 
-Thirty-five runs, all but five of 300 steps, long: an hour and a quarter on two cores (`--dry_run` estimates it).
+Forty runs, all but five of 300 steps, long: an hour and a half on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/frontier.py
 """
@@ -11,11 +11,15 @@ from configs.sweep import Sweep
 from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE, UNROUTED
 
 SINGLE = {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 32.0}  # the ranks of both, and their alpha / rank
+ROUTED = EXCLUSIVE | {"routing.retain_rollouts": 12}
+# Then retain, which is deployed alone, is as large as the two adapters that the filter and the ceiling are deployed with.
+RANKS_OF_EIGHT = {"adapter.retain_rank": 8, "adapter.forget_rank": 8, "adapter.alpha": 32.0}
 
 sweep = Sweep(
     base=replace(BASE, lr=2e-3, beta=0.03),
     arms={
-        "exclusive, 12 of 16 retain rollouts": EXCLUSIVE | {"routing.retain_rollouts": 12},
+        "exclusive, 12 of 16 retain rollouts": ROUTED,
+        "exclusive, 12 of 16 retain rollouts, rank 8": ROUTED | RANKS_OF_EIGHT,
         "unhackable": UNHACKABLE,
         "filter": FILTER,
         "no masks": UNROUTED,
