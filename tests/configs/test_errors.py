@@ -10,7 +10,7 @@ from configs.cli import run_main
 from configs.errors import UserError, did_you_mean, option_error, setting_error, speaking_of
 from configs.experiment import AdapterSettings, Experiment, GRPOSettings
 from runs.trainer import resume, train
-from tests.configs.test_resolve import REFUSED, refusal_of
+from tests.configs.test_resolve_refusals import REFUSED, refusal_of
 
 
 def both_forms(error: UserError) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from configs.naming import spelt_out
 from configs.resolve import changed, flatten, resolve
 from configs.resolved import Treatment, as_settings
 from routing.spec import AdapterSpec
-from tests.configs.resolving import OF_REWARD, from_words, resolved
+from tests.configs.launching import OF_REWARD, from_words, resolved
 
 
 def differences(words: str) -> dict:

@@ -4,7 +4,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.naming import spelt_out
-from tests.configs.resolving import from_words
+from tests.configs.launching import from_words
 
 # Refusals
 
