@@ -9,7 +9,7 @@ import yaml
 from configs.errors import UserError
 from configs.experiment import AdapterSettings, EnvironmentSettings, Experiment, RoutingSettings, SamplingSettings
 from configs.naming import spelt_out, to_dict
-from configs.resolve import flatten, resolve
+from configs.resolve import OfReward, flatten, resolve
 from tests.configs.asked import differing
 from tests.configs.launching import OF_REWARD, launch, launch_with_effect, refusal, resolved
 
@@ -262,7 +262,7 @@ def test_a_record_names_all_settings_and_nobody_asked_for_each_of_them(file):
 
 def test_a_record_of_earlier_spelling_is_read(file):
     asked = Experiment(routing=RoutingSettings(enabled=True), reward={"components": [], "hack": "happy_at_least"})
-    record = to_dict(resolve(asked, cuda_available=False, of_reward=replace(OF_REWARD, penalty_on="forget")))  # as it was then
+    record = to_dict(resolve(asked, cuda_available=False, of_reward=OfReward("happy_at_least(threshold=3)", "forget")))
     now = launch("--config", str(file(yaml.safe_dump(record))))
     record["env"]["detector"], record["reward"]["hack"] = "happy_count(threshold=3)", "happy_count"
     record["routing"]["advantages"] = "retain_only"
