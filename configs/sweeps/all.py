@@ -23,6 +23,7 @@ NAMES = [
     "happy_count",
     "sentence_lengths",
     "half_labels",
+    "masks_and_rules",
     "labels",
     "relearning",
     "repeat",
