@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Purpose = Literal["prompt order", "training sample", "evaluation sample", "eligibility", "labels", "label noise", "adapters",
-                  "preflight", "bootstrap"]  # fmt: skip
+                  "preflight"]  # fmt: skip
 
 
 def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:

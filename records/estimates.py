@@ -80,12 +80,16 @@ def bootstrapped(columns: Mapping[tuple[str, ...], Sequence[float] | np.ndarray]
     return dict(zip(columns, np.transpose(means), strict=True))
 
 
+def percentiles(values: np.ndarray) -> Interval:
+    """Of a value of samples, and then its values of the resamples: the 95 % interval of these (Efron 1979)."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return float(low), float(high)
+
+
 def over_samples(values: np.ndarray, n: int) -> Estimate:
-    """Of the value of n samples, and then its values of the resamples: their percentiles (Efron 1979)."""
-    resampled = values[1:]
-    spread = np.isfinite(resampled).all() and np.ptp(resampled) > EQUAL
-    low, high = np.quantile(resampled, [0.025, 0.975]) if spread else (0.0, 0.0)
-    return Estimate(float(values[0]), (float(low), float(high)) if spread else None, n, SAMPLES)
+    """Of the value of n samples, and then its values of the resamples."""
+    spread = np.isfinite(values[1:]).all() and np.ptp(values[1:]) > EQUAL
+    return Estimate(float(values[0]), percentiles(values) if spread else None, n, SAMPLES)
 
 
 def mean_over_samples(values: np.ndarray) -> Estimate:

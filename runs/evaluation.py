@@ -19,12 +19,13 @@ from envs.scoring import combined_rewards
 from envs.types import Audit, BoundReward, Completion, Prompt, Scores
 from grpo.labels import eligible_samples
 from grpo.logprobs import completion_logprobs
-from grpo.randomness import SampleKeys, generator
+from grpo.randomness import SampleKeys
 from grpo.rollout import Rollout, concatenate
 from grpo.run import Learner, Run, has_base, reference_model
 from grpo.sampler import sample
 from grpo.scoring import completions_of, score_completions
 from models.decoder import LanguageModel
+from records.estimates import Interval, bootstrapped, percentiles
 from records.figures import Number, both_hold, mean, share, where
 from records.names import BASE
 from routing.adapters import scaled
@@ -34,7 +35,6 @@ from runs.progress import Watch, unwatched
 from runs.samples import sample_rows
 
 ROWS_AT_ONCE = 512
-RESAMPLES = 1_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ModeEvaluation:
     full_rewards: list[float]  # as if every sample were eligible
     audit: Audit
     metrics: dict[str, Number]
-    intervals: dict[str, tuple[float, float]]
+    intervals: dict[str, Interval]
 
 
 def evaluation_samples(run: Run, count: int) -> tuple[list[Prompt], list[int]]:
@@ -103,7 +103,7 @@ def evaluate_rollout(run: Run, mode: str, prompts: list[Prompt], generations: li
     metrics = mode_metrics(completions, scores, audit) | diversity([completion.text for completion in completions])
     metrics["reward_full"] = mean(full_rewards)
     metrics |= base_metrics(run, mode, rollout)
-    intervals = bootstrap_intervals(keys.seed, scores, audit)
+    intervals = bootstrap_intervals(scores, audit)
     return ModeEvaluation(mode, completions, scores, eligible, full_rewards, audit, metrics, intervals)
 
 
@@ -192,19 +192,14 @@ def mode_metrics(completions: list[Completion], scores: Scores, audit: Audit) ->
     return metrics
 
 
-def bootstrap_intervals(seed: int, scores: Scores, audit: Audit) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over samples (Efron 1979), of reward, components, detected and hacked."""
+def bootstrap_intervals(scores: Scores, audit: Audit) -> dict[str, Interval]:
+    """95 % intervals over samples of the means of reward, components, detected and hacked; of equal values, their value."""
     series = {"reward": scores.rewards, "detected": scores.detected}
     series |= {f"rewards/{name}": values for name, values in scores.components.items()}
     if audit.hacked is not None:
         series["hacked"] = audit.hacked
-    return {name: bootstrap_interval(np.asarray(values, dtype=float), seed) for name, values in series.items()}
-
-
-def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
-    picks = generator(seed, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    means = bootstrapped({(name,): np.asarray(values, dtype=float) for name, values in series.items()})
+    return {name: percentiles(means[name,]) for name in series}
 
 
 def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
@@ -215,7 +210,7 @@ def evaluation_row(evaluation: ModeEvaluation) -> dict[str, Any]:
 def further_row(run: Run, evaluation: ModeEvaluation, reward: BoundReward) -> dict[str, Any]:
     """Another reward of the same completions, with the hack rate by its own predicate, as `eval_rewards/NAME...`."""
     scores, audit = score_completions(replace(run, reward=reward), evaluation.completions)
-    intervals = bootstrap_intervals(evaluation_seed(run.config), scores, audit)
+    intervals = bootstrap_intervals(scores, audit)
     hacked = None if audit.hacked is None else share(audit.hacked)
     row = {"": mean(scores.rewards), "/interval": list(intervals["reward"]), "/hacked": hacked}
     if audit.hacked is not None:

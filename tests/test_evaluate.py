@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 
 import evaluate
 from envs.types import Completion
-from grpo.randomness import generator
-from runs.evaluation import RESAMPLES, evaluate_modes
+from records.estimates import RESAMPLES
+from runs.evaluation import evaluate_modes
 from runs.export import export_checkpoint
 from runs.restore import load_run
 from tests.helpers import pixels_of
@@ -52,8 +52,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
 
 def slow_interval(values: list[float]) -> list[float]:
     """The percentile bootstrap, one resample at a time."""
-    picks = generator(0, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
-    means = sorted(sum(values[i] for i in pick) / len(values) for pick in picks.tolist())
+    draws, n = np.random.default_rng(0), len(values)
+    means = sorted(sum(values[i] for i in draws.integers(n, size=n).tolist()) / n for _ in range(RESAMPLES))
     return [float(np.quantile(means, at)) for at in (0.025, 0.975)]
 
 

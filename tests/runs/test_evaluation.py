@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 import runs.evaluation
 from configs.experiment import Experiment
@@ -23,9 +21,7 @@ from records.figures import mean
 from routing.adapters import get_scales
 from runs.display import evaluation_table
 from runs.evaluation import (
-    RESAMPLES,
     ModeEvaluation,
-    bootstrap_interval,
     evaluate_modes,
     evaluation_samples,
     mode_metrics,
@@ -336,34 +332,6 @@ def test_the_base_s_own_samples_are_scored_only_where_they_are_not_of_its_whole_
 
 
 # Intervals
-
-
-@pytest.mark.parametrize(("ones", "n"), [(300, 1000), (5, 20), (50, 64)])
-def test_the_interval_of_a_share_is_that_of_the_binomial(ones: int, n: int):
-    # Resampling k ones among n gives exactly Binomial(n, k/n). Of 1,000 draws the 2.5 % quantile lies between the exact
-    # 1.2 % and 4.2 % quantiles but for about 1 in 1,000.
-    low, high = bootstrap_interval(np.array([1.0] * ones + [0.0] * (n - ones)), seed=0)
-    exact = stats.binom(n, ones / n)
-    assert exact.ppf(0.012) <= low * n <= exact.ppf(0.042)
-    assert exact.ppf(1 - 0.042) <= high * n <= exact.ppf(1 - 0.012)
-
-
-def test_the_interval_is_scipy_s_percentile_interval():
-    values = np.random.default_rng(0).exponential(size=100)
-    reference = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", random_state=1).confidence_interval
-    # Either end has a Monte Carlo error of about sqrt(0.025 * 0.975 / 1000) / (density of 0.06 a standard error), 0.085 of them.
-    error = values.std(ddof=1) / 10
-    assert bootstrap_interval(values, seed=0) == pytest.approx(tuple(reference), abs=0.25 * error)
-
-
-def test_the_interval_of_a_constant_is_that_constant_and_every_mode_is_resampled_alike():
-    assert bootstrap_interval(np.full(10, 0.5), seed=0) == (0.5, 0.5)
-    assert RESAMPLES >= 1000
-    values = np.arange(10.0)
-    assert bootstrap_interval(values, seed=0) == bootstrap_interval(values, seed=0)
-    assert bootstrap_interval(values, seed=0) != bootstrap_interval(values, seed=1)
-    low, high = bootstrap_interval(values, seed=0)
-    assert bootstrap_interval(values + 1, seed=0) == pytest.approx((low + 1, high + 1))
 
 
 def test_every_series_has_an_interval_around_its_mean(routed: Run):
