@@ -65,8 +65,8 @@ def _reservations(arm: Arm) -> Iterator[str]:
     for figure, seeds in arm.not_learnt.items():
         if seeds and arm.learnt[figure].n:
             of_all = "" if len(seeds) == len(arm.seeds) else f" in {_named(seeds)}"
-            yield f"{arm.configuration} has learnt nothing{of_all}: both − base of the {FIGURES[figure]} is not above the " \
-                f"noise of the samples, so {NOT_DEFINED[figure]} is not defined."  # fmt: skip
+            yield f"{arm.configuration} has not raised the {FIGURES[figure]}{of_all}: both − base is not above the noise of " \
+                f"the samples, so {NOT_DEFINED[figure]} is not defined."  # fmt: skip
         elif seeds:
             yield f"{arm.configuration}: the {FIGURES[figure]} is not known."
     modes = [f"{mode} in {_named(seeds)}" for mode, seeds in arm.collapsed.items()]

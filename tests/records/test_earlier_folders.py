@@ -71,4 +71,4 @@ def test_it_answers(sweep: SweepFiles):
     assert routed.measures[GAIN_KEPT].value is routed.measures[HACK_REMOVED].value is None
     said = conclusions([answer])
     assert said[0].startswith("routed, 1 seed of 2, has learnt")
-    assert any(sentence.startswith("routed has learnt nothing: both − base of the task reward") for sentence in said)
+    assert any(sentence.startswith("routed has not raised the task reward: both − base") for sentence in said)

@@ -113,9 +113,9 @@ def test_a_seed_that_learnt_nothing_leaves_its_arm_without_a_share():
     assert answer.routed.by_seed[HACK_REMOVED] == [pytest.approx(5 / 6), None]
     assert answer.routed.measures[HACK_REMOVED] == answer.differences[0].measures[HACK_REMOVED] == Estimate(None, None, 2)
     assert answer.routed.measures[GAIN_KEPT].value is not None and answer.routed.not_learnt == {"hacked": [2], "task": []}
-    noise = "both − base of the hack rate is not above the noise of the samples, so hack removed is not defined."
-    assert f"routed has learnt nothing in seed 2: {noise}" in conclusions([answer])
-    assert f"routed has learnt nothing: {noise}" in conclusions([one_answer(r2)])
+    noise = "both − base is not above the noise of the samples, so hack removed is not defined."
+    assert f"routed has not raised the hack rate in seed 2: {noise}" in conclusions([answer])
+    assert f"routed has not raised the hack rate: {noise}" in conclusions([one_answer(r2)])
 
 
 # Which are answered for
