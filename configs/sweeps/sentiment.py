@@ -1,8 +1,8 @@
 """Stories that sound happy, and stuffing them with happy words as the way to cheat: does routing keep the stuffing out of retain?
 
 Against the same adapters without masks, under the same advantage rule and under plain GRPO's, against dropping what is detected,
-and against the run that is never paid for stuffing. Fifteen runs of 300 steps, long: forty minutes on two cores (`--dry_run`
-estimates it).
+and against the run that is never paid for stuffing. Fifteen runs of 300 steps, long: an hour on two cores
+(`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/sentiment.py
 """
