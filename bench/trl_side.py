@@ -17,13 +17,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from transformers.utils.logging import disable_progress_bar
 
-from bench.workloads import BETA, COMPLETION_LENGTH, GAIN, RANK, Workload, rewards_of
+from bench.workloads import BETA, COMPLETION_LENGTH, GAIN, LEARNING_RATE, RANK, Workload, rewards_of
 from grpo.rollout import Rollout
 from models.decoder import LanguageModel
 from models.llama import Llama
 from routing.adapters import LoRALinear, adapted_layers
-
-LEARNING_RATE = {True: 3e-4, False: 1e-5}  # with adapters or without: our defaults
 
 
 def build_trainer(workload: Workload, prompts: list[str], steps: int) -> Any:

@@ -23,6 +23,7 @@ from models.saving import save_pretrained
 
 REWARD = "happy_count"
 BETA = 0.02
+LEARNING_RATE = {True: 3e-4, False: 1e-5}  # with adapters or without; on both sides
 PROMPT_LENGTH, COMPLETION_LENGTH = 8, 128
 RANK, GAIN = 8, 4.0  # of TRL's one adapter; ours are two of half the rank, with the same gain alpha / rank
 DEVICE_BATCH = 8  # TRL's fastest on two cores: all 32 as one batch take 12 % more processor time, some 7 % more by the clock
@@ -116,6 +117,7 @@ def experiment_of(workload: Workload, steps: int) -> Experiment:
         max_steps=steps,
         batch_size=workload.batch_size,
         num_generations=workload.generations,
+        lr=LEARNING_RATE[workload.adapters],
         beta=BETA,
         device="cpu",
         env=EnvironmentSettings(prompt_length=PROMPT_LENGTH, num_prompts=max(steps * workload.prompts, 64), num_eval_prompts=1),

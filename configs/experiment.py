@@ -188,7 +188,7 @@ class Experiment:
     """Completions a step; a multiple of num_generations."""
     num_generations: AtLeastOne = 16
     """Completions of each prompt: a group."""
-    lr: Annotated[Positive | None, default_is("3e-4 with adapters, else 1e-5")] = None
+    lr: Annotated[Positive | None, default_is("1e-3 with adapters, else 1e-5")] = None
     """Peak learning rate."""
     beta: NotNegative = 0.02
     """Weight of the KL to the reference; 0 does without a reference."""

@@ -13,7 +13,7 @@ from grpo.loss_terms import CORRECTED_ONLY
 from routing.modes import FORGET, LORA, RETAIN
 from routing.spec import AdapterSpec
 
-LR_FULL, LR_ADAPTERS = 1e-5, 3e-4
+LR_FULL, LR_ADAPTERS = 1e-5, 1e-3
 DEFAULT_RULE = {"routed": "good_only", "filter": "good_only"}  # of grpo.advantages by treatment; the others' is group
 ADAPTER_SETTINGS = {
     "none": (),

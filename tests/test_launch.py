@@ -34,16 +34,16 @@ ROOT = Path(launch.__file__).parent
 KINDS = {
     "routed": (
         ["--routing.enabled", "--env.detector", "happy_at_least(threshold=2)", "--log_all_samples"],
-        "happy_binary_routed_duallora4x4_lr3e-4_",
+        "happy_binary_routed_duallora4x4_lr1e-3_",
         {"both", "retain_only", "forget_only", "base"},
     ),
     "exclusive": (
         ["--routing.enabled", "--routing.mode", "exclusive", "--reward", "sentence_length_5_with_happy"],
-        "sentence_length_5_with_happy_routed_duallora4x4_lr3e-4_",
+        "sentence_length_5_with_happy_routed_duallora4x4_lr1e-3_",
         {"both", "retain_only", "forget_only", "base"},
     ),
     "full": (["--adapter.kind", "none"], "happy_binary_unrouted_full_lr1e-5_", {"policy", "base"}),
-    "lora": (["--adapter.kind=lora", "--adapter.rank=8"], "happy_binary_unrouted_lora8_lr3e-4_", {"policy", "base"}),
+    "lora": (["--adapter.kind=lora", "--adapter.rank=8"], "happy_binary_unrouted_lora8_lr1e-3_", {"policy", "base"}),
 }
 
 

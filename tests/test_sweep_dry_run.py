@@ -66,7 +66,7 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(measured: list[str], tmp_pa
     assert printed.err.splitlines()[0] == f"--baselines: unhackable is left out: {left_out}"
     assert [*tmp_path.iterdir()] == []
     assert lines[0].split() == ["run", "kind", "configuration", "device", "state"]
-    first = "happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs32_s1_max_steps600"
+    first = "happy_binary_routed_duallora4x4_lr1e-3_beta0.02_bs32_s1_max_steps600"
     assert lines[1].split() == [first, "routed", "routed", "advantages=good_only", "cpu", "to", "run"]
     assert [line.split()[1] for line in lines[1:15]] == [
         kind for kind in ("routed", "unrouted", "unrouted", "routed", "lora", "filter", "reward_penalty") for _ in range(2)
@@ -250,4 +250,4 @@ def test_a_dry_run_measures_a_run(tiny_words: Callable[..., list[str]], tmp_path
     code, printed = sweep.main(words), capsys.readouterr()
     assert code == 0, printed.err
     assert not (tmp_path / "output").exists()
-    assert "3 steps and an evaluation of happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs8_s1_" in printed.out
+    assert "3 steps and an evaluation of happy_binary_routed_duallora4x4_lr1e-3_beta0.02_bs8_s1_" in printed.out

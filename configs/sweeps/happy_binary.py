@@ -9,6 +9,6 @@ from configs.experiment import Experiment, RoutingSettings
 from configs.sweep import Sweep
 
 sweep = Sweep(
-    base=Experiment(reward="happy_binary", max_steps=300, routing=RoutingSettings(enabled=True)),
+    base=Experiment(reward="happy_binary", max_steps=300, lr=3e-4, routing=RoutingSettings(enabled=True)),
     seeds=[42, 123, 7],
 )

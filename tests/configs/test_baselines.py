@@ -50,7 +50,7 @@ def test_a_baseline_differs_in_nothing_but_what_it_is(name: str, changes: dict):
     usual = flatten(ROUTED)
     expected = {setting: value for setting, value in changes.items() if usual[setting] != value}
     assert differing(control, ROUTED) == expected
-    assert resolved(control).lr == resolved(ROUTED).lr == 3e-4
+    assert resolved(control).lr == resolved(ROUTED).lr == 1e-3
 
 
 def test_the_other_rule_of_group_is_good_only():

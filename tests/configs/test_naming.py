@@ -96,7 +96,7 @@ def test_the_hash_sees_of_a_device_its_kind():
     ("one", "other"),
     [
         (Experiment(), Experiment(lr=1e-5, adapter=AdapterSettings(kind="none"), device="cuda")),
-        (Experiment(routing=ROUTED), Experiment(routing=ROUTED, lr=3e-4, adapter=AdapterSettings(kind="dual_lora"))),
+        (Experiment(routing=ROUTED), Experiment(routing=ROUTED, lr=1e-3, adapter=AdapterSettings(kind="dual_lora"))),
         (Experiment(routing=RoutingSettings(True, "none")), Experiment(adapter=AdapterSettings(kind="dual_lora"))),
         (Experiment(beta=0, lr=1), Experiment(beta=0.0, lr=1.0)),
         (Experiment(reward={"name": "x", "p": {"a": 1, "b": 2}}), Experiment(reward={"p": {"b": 2, "a": 1}, "name": "x"})),
@@ -112,24 +112,30 @@ def test_equal_experiments_have_equal_hashes_and_names(one: Experiment, other: E
     ("asked", "expected"),
     [
         (Experiment(eval=OWN), "0a5358918ec9"),
-        (Experiment(eval=OWN, routing=ROUTED), "e4cb486b997d"),
+        (Experiment(eval=OWN, lr=3e-4, routing=ROUTED), "e4cb486b997d"),
         (
             Experiment(
-                eval=OWN, adapter=AdapterSettings(kind="lora"), env=EnvironmentSettings(detector="happy_at_least(threshold=1)")
+                eval=OWN,
+                lr=3e-4,
+                adapter=AdapterSettings(kind="lora"),
+                env=EnvironmentSettings(detector="happy_at_least(threshold=1)"),
             ),
             "35e088a00590",
         ),
         (
             Experiment(
-                eval=OWN, routing=ROUTED, reward={"components": [{"name": "a", "role": "retain"}], "hack": "happy_at_least"}
+                eval=OWN,
+                lr=3e-4,
+                routing=ROUTED,
+                reward={"components": [{"name": "a", "role": "retain"}], "hack": "happy_at_least"},
             ),
             "e1458df10a53",
         ),
     ],
 )
 def test_the_hash_is_that_of_the_first_version(asked: Experiment, expected: str):
-    """Runs recorded with spellings of then (rule retain_only, detector happy_count) are the same experiments, evaluated with
-    draws of their own."""
+    """Runs recorded with spellings of then (rule retain_only, detector happy_count) are the same experiments, at the rate
+    of then, evaluated with draws of their own."""
     assert config_hash(resolve(asked, cuda_available=False, of_reward=OfReward(DETECTOR, "forget"))) == expected
 
 
@@ -145,23 +151,23 @@ def test_the_hash_is_the_same_in_every_process():
 
 
 def test_the_name_of_the_main_job():
-    assert name_of(routing=ROUTED) == "happy_binary_routed_duallora4x4_lr3e-4_beta0.02_bs32_s42"
+    assert name_of(routing=ROUTED) == "happy_binary_routed_duallora4x4_lr1e-3_beta0.02_bs32_s42"
 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
         ({}, "happy_binary_unrouted_full_lr1e-5_beta0.02_bs32_s42"),
-        ({"adapter": AdapterSettings(kind="lora")}, "happy_binary_unrouted_lora8_lr3e-4_beta0.02_bs32_s42"),
-        ({"adapter": AdapterSettings(kind="lora", rank=2)}, "happy_binary_unrouted_lora2_lr3e-4_beta0.02_bs32_s42"),
-        ({"adapter": AdapterSettings(kind="dual_lora")}, "happy_binary_unrouted_duallora4x4_lr3e-4_beta0.02_bs32_s42"),
+        ({"adapter": AdapterSettings(kind="lora")}, "happy_binary_unrouted_lora8_lr1e-3_beta0.02_bs32_s42"),
+        ({"adapter": AdapterSettings(kind="lora", rank=2)}, "happy_binary_unrouted_lora2_lr1e-3_beta0.02_bs32_s42"),
+        ({"adapter": AdapterSettings(kind="dual_lora")}, "happy_binary_unrouted_duallora4x4_lr1e-3_beta0.02_bs32_s42"),
         (
             {"routing": ROUTED, "adapter": AdapterSettings(retain_rank=1, forget_rank=16)},
-            "happy_binary_routed_duallora1x16_lr3e-4_beta0.02_bs32_s42",
+            "happy_binary_routed_duallora1x16_lr1e-3_beta0.02_bs32_s42",
         ),
         (
             {"routing": ROUTED, "adapter": AdapterSettings(preset="r1h")},
-            "happy_binary_routed_duallora1x1_lr3e-4_beta0.02_bs32_s42_alpha1_stride2",
+            "happy_binary_routed_duallora1x1_lr1e-3_beta0.02_bs32_s42_alpha1_stride2",
         ),
         (
             {"routing": RoutingSettings(True, "exclusive"), "seed": 7, "beta": 0.0, "lr": 0.001, "batch_size": 64},
@@ -368,7 +374,7 @@ def test_the_saved_settings_are_nested_and_plain():
     saved = to_dict(resolved(asked))
     assert yaml.safe_load(yaml.safe_dump(saved)) == saved
     assert (saved["output_dir"], saved["reward"], saved["routing"]["enabled"]) == ("a/b", {"name": "x"}, True)
-    assert (saved["env"]["detector"], saved["adapter"]["preset"], saved["lr"]) == (DETECTOR, None, 3e-4)
+    assert (saved["env"]["detector"], saved["adapter"]["preset"], saved["lr"]) == (DETECTOR, None, 1e-3)
 
 
 def test_the_saved_settings_are_all_there():

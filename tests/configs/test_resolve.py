@@ -72,11 +72,11 @@ def test_defaults_are_the_validated_settings():
     [
         ("", "none", 1e-5),
         ("--adapter.kind none", "none", 1e-5),
-        ("--adapter.kind lora", "lora", 3e-4),
-        ("--adapter.kind dual_lora", "dual_lora", 3e-4),
-        ("--routing.enabled", "dual_lora", 3e-4),
-        ("--routing.enabled --adapter.kind dual_lora", "dual_lora", 3e-4),
-        ("--routing.enabled --routing.mode none", "dual_lora", 3e-4),
+        ("--adapter.kind lora", "lora", 1e-3),
+        ("--adapter.kind dual_lora", "dual_lora", 1e-3),
+        ("--routing.enabled", "dual_lora", 1e-3),
+        ("--routing.enabled --adapter.kind dual_lora", "dual_lora", 1e-3),
+        ("--routing.enabled --routing.mode none", "dual_lora", 1e-3),
         ("--lr 0.5", "none", 0.5),
         ("--lr 1e-5 --routing.enabled", "dual_lora", 1e-5),
         ("--lr 3e-4 --adapter.kind none", "none", 3e-4),
@@ -88,7 +88,7 @@ def test_adapter_kind_and_learning_rate_follow_from_what_is_asked(words: str, ki
 
 
 def test_routing_changes_only_the_adapter_the_learning_rate_and_the_rule():
-    routed = {"routing.enabled": True, "adapter.kind": "dual_lora", "lr": 3e-4, "advantages": "good_only"}
+    routed = {"routing.enabled": True, "adapter.kind": "dual_lora", "lr": 1e-3, "advantages": "good_only"}
     assert differences("--routing.enabled") == routed
 
 

@@ -24,9 +24,9 @@ def test_two_by_two_with_controls(tmp_path: Path):
     plan = plan_of(Sweep(base, {"beta": [0.01, 0.02]}, seeds=[1, 2], baselines=["unrouted", "lora"]), "mine")
     assert (plan.name, plan.folder, plan.axes) == ("mine", tmp_path / "mine", ("beta", "seed"))
     names = {
-        "routed": "happy_binary_routed_duallora4x4_lr3e-4_beta{}_bs32_s{}_max_steps5",
-        "unrouted": "happy_binary_unrouted_duallora4x4_lr3e-4_beta{}_bs32_s{}_max_steps5_advantagesgood_only",
-        "lora": "happy_binary_unrouted_lora8_lr3e-4_beta{}_bs32_s{}_max_steps5_advantagesgood_only_alpha32",
+        "routed": "happy_binary_routed_duallora4x4_lr1e-3_beta{}_bs32_s{}_max_steps5",
+        "unrouted": "happy_binary_unrouted_duallora4x4_lr1e-3_beta{}_bs32_s{}_max_steps5_advantagesgood_only",
+        "lora": "happy_binary_unrouted_lora8_lr1e-3_beta{}_bs32_s{}_max_steps5_advantagesgood_only_alpha32",
     }
     combinations = [(0.01, 1), (0.01, 2), (0.02, 1), (0.02, 2)]
     assert [(run.name, run.kind, run.configuration, run.values, run.baseline_of) for run in plan.runs] == [
