@@ -75,12 +75,6 @@ MEASURES = [
             WRITES,
         ),
         (
-            "interval-of-90",
-            "[0.025, 0.975]",
-            "[0.05, 0.95]",
-            "tests/runs/test_evaluation.py::test_the_interval_of_a_share_is_that_of_the_binomial",
-        ),
-        (
             "undetected-hacks-given",
             "share(both_hold(hacked, [not seen for seen in detected]))",
             "share(where(hacked, detected, wanted=False))",
