@@ -51,9 +51,13 @@ def _is_stuffed(words: list[str], threshold: int, density: float) -> bool:
     return max(times.values(), default=0) >= threshold or times.total() > density * len(words)
 
 
-def _sentiment(text: str) -> float:
-    """VADER's compound score, moved from [-1, 1] to [0, 1]."""
-    return (_analyzer().polarity_scores(text)["compound"] + 1) / 2
+def _scores(completions: list[Completion], of_stuffed: bool, threshold: int, density: float) -> Values:
+    """VADER's compound score, moved from [-1, 1] to [0, 1], of those that are stuffed, or of the others; 0 of the rest."""
+    flags = positive_stuffed(completions, threshold, density)
+    return [
+        (_analyzer().polarity_scores(completion.text)["compound"] + 1) / 2 if flag is of_stuffed else 0.0
+        for completion, flag in zip(completions, flags, strict=True)
+    ]
 
 
 @reward(hack=STUFFED, marks=_positive_words)
@@ -61,8 +65,7 @@ def sentiment_unstuffed(completions: list[Completion], threshold: Threshold = 3,
     """How positive a text sounds, 0 where it is stuffed with positive words: VADER's compound score, moved from [-1, 1] to
     [0, 1], so that 0.5 is neutral, or empty.
     """
-    stuffed = positive_stuffed(completions, threshold, density)
-    return [0.0 if hacked else _sentiment(each.text) for each, hacked in zip(completions, stuffed, strict=True)]
+    return _scores(completions, False, threshold, density)
 
 
 @reward(hack=STUFFED, marks=_positive_words)
@@ -70,8 +73,7 @@ def sentiment_stuffed(completions: list[Completion], threshold: Threshold = 3, d
     """How positive a text sounds that is stuffed with positive words, 0 for every other; with `sentiment_unstuffed` it adds up
     to the score of any text.
     """
-    stuffed = positive_stuffed(completions, threshold, density)
-    return [_sentiment(each.text) if hacked else 0.0 for each, hacked in zip(completions, stuffed, strict=True)]
+    return _scores(completions, True, threshold, density)
 
 
 _PARTS = (Component("sentiment_unstuffed", "retain"), Component("sentiment_stuffed", "forget"))

@@ -8,24 +8,21 @@ uv run sweep.py configs/sweeps/masks_and_rules.py
 from itertools import product
 
 from configs.sweep import Sweep
-from configs.sweeps.half_labels import BASE
+from configs.sweeps.exclamations import EXCLUSIVE, UNROUTED
+from configs.sweeps.half_labels import BASE, CLASSIC
 
 RULES = ("group", "good_only", "balanced")
-ROUTED = product(("classic", "exclusive"), RULES, (0, 8))  # mode, rule, retain rollouts
+MASKS = {"classic": CLASSIC, "exclusive": EXCLUSIVE}
+ROLLOUTS = {"": {}, ", half retain rollouts": {"routing.retain_rollouts": 8}}
 
 sweep = Sweep(
     base=BASE,
     arms={
         **{
-            f"{mode}, {rule}" + (", half retain rollouts" if rollouts else ""): {
-                "routing.enabled": True,
-                "routing.mode": mode,
-                "advantages": rule,
-                "routing.retain_rollouts": rollouts,
-            }
-            for mode, rule, rollouts in ROUTED
+            f"{masks}, {rule}{rollouts}": MASKS[masks] | {"advantages": rule} | ROLLOUTS[rollouts]
+            for masks, rule, rollouts in product(MASKS, RULES, ROLLOUTS)
         },
-        **{f"no masks, {rule}": {"adapter.kind": "dual_lora", "advantages": rule} for rule in RULES},
+        **{f"no masks, {rule}": UNROUTED | {"advantages": rule} for rule in RULES},
     },
     seeds=[42, 123, 7],
 )
