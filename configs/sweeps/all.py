@@ -1,6 +1,6 @@
 """The findings, one sweep after the other: those whose figures stand in docs/results.md, and those that it says are still open.
 
-Long: some twelve hours on two cores (`--dry_run` estimates it).
+Long: some eleven hours on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/all.py
 """
@@ -12,7 +12,7 @@ from configs.sweep import series_of_files
 NAMES = [
     "defaults",
     "exclamations",
-    "frontier",
+    "relearning",  # frontier.py's runs, and what they leave trained on
     "task_that_hacks",
     "sentiment",
     "routing_ablation",
@@ -25,7 +25,6 @@ NAMES = [
     "half_labels",
     "masks_and_rules",
     "labels",
-    "relearning",
     "repeat",
     "scale",
 ]

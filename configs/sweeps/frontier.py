@@ -1,6 +1,6 @@
 """Routing against all that one would do instead: hack left against the share of the ceiling's task gain, over five seeds.
 
-Forty runs, all but five of 300 steps, long: an hour and a half on two cores (`--dry_run` estimates it).
+Forty-five runs, all but five of 300 steps, long: an hour and three quarters on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/frontier.py
 """
@@ -23,6 +23,7 @@ sweep = Sweep(
         "unhackable": UNHACKABLE,
         "filter": FILTER,
         "no masks": UNROUTED,
+        "no masks, rank 8": UNROUTED | RANKS_OF_EIGHT,
         "single LoRA": SINGLE,
         "single LoRA, beta 0.3": SINGLE | {"beta": 0.3},
         "single LoRA, stopped early": SINGLE | {"max_steps": 40, "grpo.lr_schedule": "constant"},

@@ -1,6 +1,6 @@
-"""Does the hack stay out? What five arms of frontier.py leave is trained on, the bonus paid, until half of its stories are hacks.
+"""Does the hack stay out? What the runs of frontier.py leave is trained on, the bonus paid, until half of its stories are hacks.
 
-Twenty-five runs of 300 steps and then at most 100 twice, long: two hours on two cores (`--dry_run` estimates it).
+Forty-five runs of 300 steps and then at most 100 twice, long: two hours and a half on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/relearning.py
 """
@@ -11,10 +11,9 @@ from configs.sweep import Sweep
 from configs.sweeps import frontier
 
 BASE = frontier.sweep.base
-ARMS = [arm for arm in frontier.sweep.arms if "single LoRA" not in arm]
 
 sweep = Sweep(
     base=replace(BASE, eval=replace(BASE.eval, relearn_steps=100, relearn_hack_rate=0.5)),
-    arms={arm: frontier.sweep.arms[arm] for arm in ARMS},
+    arms=frontier.sweep.arms,
     seeds=frontier.sweep.seeds,
 )
