@@ -12,6 +12,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+import sweep
 from configs.errors import speaking_of
 from configs.experiment import Experiment
 from grpo import kept_prompts
@@ -20,6 +21,7 @@ from models.nursery import generator
 from models.saving import save_pretrained
 from runs.trainer import RunRecord, train
 from tests.helpers import STORIES, randomize, tiny_config
+from tests.sweep_door import Scheduler
 
 torch.set_num_threads(1)  # the models are so small that threads only wait for one another,
 os.environ["OMP_NUM_THREADS"] = "1"  # in processes of their own, too
@@ -161,6 +163,16 @@ def checkpoint(finished_run: Callable[[str], Path], few_stories: None, tmp_path:
         return tmp_path / folder.name / "checkpoint-3"
 
     return copy
+
+
+@pytest.fixture
+def scheduler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scheduler:
+    """In an empty directory, without a GPU."""
+    stand_in = Scheduler()
+    monkeypatch.setattr(sweep, "run_plan", stand_in)
+    monkeypatch.setattr(sweep, "gpus", list)
+    monkeypatch.chdir(tmp_path)
+    return stand_in
 
 
 def with_settings(experiment: Any, settings: dict[str, Any]) -> Any:

@@ -1,9 +1,6 @@
 """Adapters against explicit matrices, with statistics for their initial values and exact equality for the rest."""
 
-import contextlib
-import copy
 import itertools
-import json
 import math
 
 import pytest
@@ -20,39 +17,13 @@ from routing.adapters import (
     adapted_layers,
     adapter_parameters,
     add_adapters,
-    get_scales,
-    scaled,
     set_adapter_scales,
     set_scales,
 )
 from routing.modes import FORGET, LORA, RETAIN
-from routing.spec import AdapterSpec, spec_from_dict
+from routing.spec import AdapterSpec
 from tests.helpers import pairwise, tiny_llama
-
-DUAL = AdapterSpec("dual_lora", {RETAIN: 2, FORGET: 3}, alpha=8.0, stride=1)
-SINGLE = AdapterSpec("lora", {LORA: 2}, alpha=8.0, stride=1)
-IDS = torch.tensor([[3, 9, 4, 27, 8], [1, 30, 2, 2, 11]])
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def fill_adapters(model: nn.Module, seed: int = 1) -> None:
-    """Values as after some training: no B is zero any more."""
-    generator = seeded(seed)
-    with torch.no_grad():
-        for group in adapter_parameters(model).values():
-            for parameter in group.values():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
-
-
-def adapted_llama(
-    spec: AdapterSpec = DUAL, seed: int = 0, dtype: torch.dtype = torch.float64, targets=Llama.targets, **changes
-) -> nn.Module:
-    model = tiny_llama(seed=4, dtype=dtype, **changes)
-    add_adapters(model, model.model.layers, targets, spec, seeded(seed))
-    return model
+from tests.routing.adapted import DUAL, IDS, SINGLE, adapted_llama, fill_adapters, seeded
 
 
 def adapted_linear(in_features: int, ranks: dict[str, int]) -> LoRALinear:
@@ -304,107 +275,3 @@ def test_adapter_parameters_are_what_trains_and_each_belongs_to_one_adapter():
 
 def test_a_model_without_adapters_has_no_groups():
     assert adapter_parameters(tiny_llama()) == {}
-
-
-# The spec
-
-
-@pytest.mark.parametrize("spec", [DUAL, SINGLE, AdapterSpec("lora", {LORA: 16}, 0.5, 3, "float64")])
-def test_spec_survives_json(spec: AdapterSpec):
-    assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
-
-
-def test_spec_names_everything_needed_to_rebuild_but_the_targets():
-    assert DUAL.to_dict() == {
-        "kind": "dual_lora",
-        "ranks": {"retain": 2, "forget": 3},
-        "alpha": 8.0,
-        "stride": 1,
-        "dtype": "float32",
-    }
-
-
-def test_a_rebuilt_model_is_the_same_function():
-    model = adapted_llama()
-    fill_adapters(model)
-    rebuilt = adapted_llama(spec_from_dict(json.loads(json.dumps(DUAL.to_dict()))), seed=99)
-    rebuilt.load_state_dict(copy.deepcopy(model.state_dict()), strict=True)
-    assert torch.equal(rebuilt(IDS), model(IDS))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"alpha": None}, "missing or unknown alpha"),
-        ({"beta": 3}, "missing or unknown beta"),
-        ({"kind": "dora"}, "kind 'dora' with ranks for ['forget', 'retain'] is not known"),
-        ({"kind": "lora"}, "kind 'lora' with ranks for ['forget', 'retain'] is not known"),
-        ({"ranks": {"lora": 3}}, "kind 'dual_lora' with ranks for ['lora'] is not known"),
-        ({"ranks": {"retain": 3}}, "kind 'dual_lora' with ranks for ['retain'] is not known"),
-        ({"ranks": {"retain": 3, "forget": 3, "third": 3}}, "ranks for ['forget', 'retain', 'third'] is not known"),
-    ],
-)
-def test_wrong_specs_are_refused(change: dict, message: str):
-    values = {name: value for name, value in (DUAL.to_dict() | change).items() if value is not None}
-    with pytest.raises(ValueError) as caught:
-        spec_from_dict(values)
-    assert message in str(caught.value)
-
-
-# Scales
-
-
-def test_scales_start_at_one_and_are_read_back():
-    model = adapted_llama()
-    assert get_scales(model) == {RETAIN: 1.0, FORGET: 1.0}
-    set_scales(model, 0.5, 0.0)
-    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0}
-    get_scales(model)[RETAIN] = 7.0
-    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0}, "the scales that were read are not a copy"
-
-
-def test_scales_of_one_layer_are_not_shared_with_another():
-    model = adapted_llama()
-    set_scales(model, 1.0, 0.0)
-    set_scales(model.model.layers[0], 0.0, 1.0)
-    assert [get_scales(layer) for layer in model.model.layers] == [{RETAIN: 0, FORGET: 1}, {RETAIN: 1, FORGET: 0}]
-    with pytest.raises(ValueError, match="different scales"):
-        get_scales(model)
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [(None, "scales for ['forget', 'retain'] do not fit the model's adapters: none"),
-     (SINGLE, "scales for ['forget', 'retain'] do not fit the model's adapters: ['lora']")],
-)  # fmt: skip
-def test_dual_scales_need_dual_adapters(spec: AdapterSpec | None, message: str):
-    model = tiny_llama() if spec is None else adapted_llama(spec)
-    with pytest.raises(ValueError) as caught:
-        set_scales(model, 1.0, 0.0)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize("scales", [{LORA: 1.0}, {RETAIN: 1.0}, {RETAIN: 1.0, FORGET: 1.0, LORA: 1.0}, {}])
-def test_wrong_scales_change_nothing(scales: dict[str, float]):
-    model = adapted_llama()
-    set_scales(model, 0.5, 0.25)
-    with pytest.raises(ValueError, match="do not fit the model's adapters"):
-        set_adapter_scales(model, scales)
-    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
-
-
-@pytest.mark.parametrize("raises", [True, False])
-def test_scales_within_a_block_are_put_back_after_it(raises: bool):
-    model = adapted_llama()
-    set_scales(model, 0.5, 0.25)
-    with contextlib.suppress(ZeroDivisionError), scaled(model, {RETAIN: 0.0, FORGET: 2.0}):
-        assert get_scales(model) == {RETAIN: 0.0, FORGET: 2.0}
-        assert not raises or 1 / 0
-    assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
-    with scaled(model, None):
-        assert get_scales(model) == {RETAIN: 0.5, FORGET: 0.25}
-
-
-def test_scales_of_a_model_without_adapters_cannot_be_read():
-    with pytest.raises(ValueError, match="no adapters"):
-        get_scales(tiny_llama())

@@ -1,14 +1,8 @@
 """A run taken up again ends with the bytes of one that was never interrupted; what would not is refused."""
 
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -22,13 +16,13 @@ import records.folder
 import runs.trainer
 from configs.errors import UserError
 from configs.experiment import Experiment
-from grpo.run import Run
 from records.folder import RunFolder
 from records.reader import read_run
 from records.rows import read_object, read_rows
-from records.signals import Interrupted, StopRequest, stop_request
+from records.signals import Interrupted
 from runs.trainer import RunRecord, resume, train
-from tests.helpers import FEW_STORIES, failing, log_lines, only_run
+from tests.helpers import failing, log_lines, only_run
+from tests.runs.resumed import contents, during_steps
 
 MakeExperiment = Callable[..., Experiment]
 MakeContents = Callable[[str], dict[str, bytes]]
@@ -42,26 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
 LONG = {"max_steps": 6, "save_steps": 2, "eval_every": 2, "logging_steps": 3}
 
 
-MANY_STEPS = ["--routing.enabled", "--max_steps=10", "--save_steps=3", "--logging_steps=1"]
-
-
 class Crash(Exception):
     pass
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Everything but wall-clock figures, by file; the places of the folder and times are cut out of train.log."""
-    found = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-    found["train.log"] = re.sub(rf"\S*(?=/{re.escape(folder.name)})", "", "\n".join(log_lines(folder))).encode()
-    found["run.json"] = json.dumps(json.loads(found["run.json"]) | {"command": None}).encode()  # how it was started
-    config = found.pop("config.yaml").decode().splitlines()
-    found["config.yaml"] = "\n".join(line for line in config if not line.startswith("output_dir")).encode()
-    assert [row["step"] for row in read_rows(folder, "timing.jsonl")] == [
-        row["step"] for row in read_rows(folder, "metrics.jsonl")
-    ]
-    end = read_object(folder / "status.json")
-    found["status.json"] = json.dumps({name: end[name] for name in end if name not in ("seconds", "peak_memory")}).encode()
-    return {name: content for name, content in found.items() if name != "timing.jsonl"}
 
 
 @pytest.fixture(scope="module")
@@ -154,15 +130,6 @@ def resume_torn(folder: Path) -> RunRecord:
     return resume(folder, quiet=True)
 
 
-@contextmanager
-def during_steps(action: Callable[[Run], object]) -> Iterator[None]:
-    """Has every step of the trainer begin with `action`."""
-    train_step = runs.trainer.train_step
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.trainer, "train_step", lambda run: (action(run), train_step(run))[1])
-        yield
-
-
 def assert_same_end(folder: Path, whole: dict[str, bytes], record: RunRecord) -> None:
     assert contents(folder) == whole
     assert record.metrics == read_rows(folder, "metrics.jsonl")
@@ -242,102 +209,6 @@ def test_the_threads_are_those_it_began_with(crashed: Callable[[str], Path], mon
     with pytest.raises(UserError, match=f"threads was 3, is {made_of['threads']}"):
         resume(folder, quiet=True)
     assert asked == [3, made_of["threads"]]  # and afterwards as before
-
-
-# From the command line, by signals
-
-WAITS_IN_STEP_4 = """
-import time
-import launch
-from runs import trainer
-
-train_step = trainer.train_step
-trainer.train_step = lambda run: time.sleep(600) if run.step == 4 else train_step(run)
-launch.main()
-"""
-
-
-@pytest.fixture
-def running(tiny_words: Callable[..., list[str]], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """`launch.py` as a process of its own, in the middle of step 4 of MANY_STEPS until it is killed, and its run's folder."""
-    words = tiny_words(*MANY_STEPS, f"--output_dir={tmp_path / 'cut'}")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    (tmp_path / "waits.py").write_text(WAITS_IN_STEP_4)
-    process = subprocess.Popen([*FEW_STORIES, str(tmp_path / "waits.py"), *words], env=environment, cwd=tmp_path)
-    try:
-        yield process, wait_for_rows(tmp_path / "cut", 4)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for_rows(folder: Path, rows: int) -> Path:
-    """Until the one run in `folder` has written that many."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        for run in folder.glob("*/metrics.jsonl"):
-            if run.read_text().count("\n") >= rows:
-                return run.parent
-        time.sleep(0.05)
-    raise TimeoutError(f"no run in {folder} came to {rows} rows")
-
-
-def test_left_alone_killed_and_interrupted_and_resumed_it_ends_as_if_nothing_had_been(
-    running: tuple[subprocess.Popen[bytes], Path],
-    tiny_words: Callable[..., list[str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-):
-    process, folder = running
-    assert launch.main(["--resume", str(folder)]) == 2
-    assert capsys.readouterr().err == f"error: {folder}: is being trained by another process\n"
-
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert read_object(folder / "status.json")["state"] == "running"  # nobody was there to say otherwise
-
-    again = tiny_words(*MANY_STEPS, f"--output_dir={tmp_path / 'cut'}", "--resume")
-    for number, start, step in ((signal.SIGTERM, 3, 5), (signal.SIGINT, 5, 8)):
-        with during_steps(lambda run, number=number, step=step: run.step == step - 1 and os.kill(os.getpid(), number)):
-            assert launch.main(again) == 130
-        screen = capsys.readouterr().err
-        assert f"{folder}: resumed at step {start} of 10" in screen
-        assert screen.splitlines()[-1] == (
-            f"interrupted: asked to stop after {step} of 10 steps; "
-            f"to go on from the last checkpoint: uv run launch.py --resume {folder}"
-        )
-        status = read_object(folder / "status.json")
-        assert (status["state"], status["step"]) == ("interrupted", step)
-        assert (folder / f"checkpoint-{step}").is_dir()
-
-    assert launch.main(["--resume", str(folder)]) == 0
-    assert launch.main(tiny_words(*MANY_STEPS)) == 0
-    whole = only_run(tmp_path / "output")
-    extra = ("checkpoint-5/", "checkpoint-8/")
-    assert {name: content for name, content in contents(folder).items() if not name.startswith(extra)} == contents(whole)
-
-
-def test_the_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch):
-    """Unless it is the first, passed on twice."""
-    before = signal.getsignal(signal.SIGINT)
-    with stop_request() as request, request.deferred():
-        now = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: now)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert request.requested
-        now += 0.4
-        os.kill(os.getpid(), signal.SIGINT)
-        now += 0.2
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_outside_a_step_the_first_signal_stops():
-    request = StopRequest()
-    with pytest.raises(KeyboardInterrupt):
-        request.handle(signal.SIGINT, None)
-    assert not request.requested
 
 
 # What is refused

@@ -10,11 +10,11 @@ import pytest
 
 from configs.baselines import BASELINES
 from configs.errors import UserError
-from configs.experiment import AdapterSettings, Experiment, RoutingSettings
+from configs.experiment import AdapterSettings, Experiment
 from configs.sweep import Sweep, checked
 from envs.prepare import folder_of, prepare
-from sweeps.plan import Plan, Sample, drawn, make_plan, whole_if_small
-from tests.sweeps.planned import ARMS, GRID, ROUTED, SHORT, launched, plan_of, refusal
+from sweeps.plan import make_plan
+from tests.sweeps.planned import ROUTED, launched, plan_of, refusal
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,158 +119,6 @@ def test_rewards_of_the_same_name_have_different_labels():
     named = [combination(count, name="counted") for count in counts]
     first, second = (run.configuration for run in plan_of(Sweep(grid={"reward": named})).runs)
     assert first.startswith("full reward=counted ") and first != second
-
-
-# Arms
-
-
-def test_arms_are_the_slowest_axis_and_name_their_configurations():
-    plan = plan_of(Sweep(SHORT, {"lr": [1e-3, 2e-3]}, arms=ARMS, seeds=[1, 2]))
-    points = [(arm, lr, seed) for arm in ARMS for lr in (1e-3, 2e-3) for seed in (1, 2)]
-    assert plan.axes == ("arm", "lr", "seed")
-    assert [run.values for run in plan.runs] == [{"arm": arm, "lr": lr, "seed": seed} for arm, lr, seed in points]
-    assert [run.configuration for run in plan.runs] == [f"{arm} lr={lr}" for arm, lr, _ in points]
-    assert [run.kind for run in plan.runs] == ["routed"] * 8 + ["filter"] * 4 + ["unrouted"] * 4
-    asked = {
-        "classic": replace(SHORT, routing=RoutingSettings(enabled=True)),
-        "exclusive, half retain rollouts": replace(SHORT, routing=RoutingSettings(True, "exclusive", 8)),
-        "filter": replace(SHORT, adapter=AdapterSettings(kind="dual_lora"), baseline="filter"),
-        "beta 0.1": replace(SHORT, adapter=AdapterSettings(kind="dual_lora"), beta=0.1, advantages="good_only"),
-    }
-    assert [run.config_hash for run in plan.runs] == [launched(replace(asked[arm], lr=lr, seed=seed)) for arm, lr, seed in points]
-    assert plan.name.startswith("sweep_happy_binary_arm_lr_seed_")
-    assert plan_of(Sweep(SHORT, arms={"a": {"reward": "happy_exp"}, "b": {}})).name.startswith("sweep_arm_")
-
-
-def test_what_does_not_vary_is_not_in_an_arm_s_label():
-    plan = plan_of(Sweep(SHORT, {"lr": [1e-3]}, arms=ARMS, seeds=[1, 2]))
-    assert [run.configuration for run in plan.runs] == [arm for arm in ARMS for _ in range(2)]
-    grid = {"routing.enabled": [True, False]}  # which no arm's name tells, though a kind does
-    labels = [run.configuration for run in plan_of(Sweep(SHORT, grid, arms={"a": {"lr": 1e-3}, "b": {"lr": 2e-3}})).runs]
-    assert labels == ["a routing.enabled=true", "a routing.enabled=false", "b routing.enabled=true", "b routing.enabled=false"]
-
-
-def test_controls_of_arms_are_of_no_arm_unless_they_are_one():
-    arms = {"classic": ARMS["classic"], "half": ARMS["classic"] | {"labels.fraction": 0.5}, "filter": ARMS["filter"]}
-    plan = plan_of(Sweep(SHORT, {"beta": [0.1, 0.2]}, arms=arms, seeds=[1], baselines=["filter", "unrouted"]))
-    names = {run.configuration: run.name for run in plan.runs}
-    assert len(names) == len(plan.runs)
-    known = {  # label: (values of its arm and beta, whose controls)
-        **{f"{arm} beta={beta}": (arm, beta, []) for arm in ("classic", "half") for beta in (0.1, 0.2)},
-        **{f"filter beta={beta} labels.fraction=1": ("filter", beta, [f"classic beta={beta}"]) for beta in (0.1, 0.2)},
-        **{f"filter beta={beta} labels.fraction=0.5": (None, beta, [f"half beta={beta}"]) for beta in (0.1, 0.2)},
-        **{f"unrouted beta={b} labels.fraction=1": (None, b, [f"classic beta={b}"]) for b in (0.1, 0.2)},
-        **{f"unrouted beta={b} labels.fraction=0.5": (None, b, [f"half beta={b}"]) for b in (0.1, 0.2)},
-    }
-    assert {run.configuration: (run.values.get("arm"), run.values["beta"], [*run.baseline_of]) for run in plan.runs} == {
-        label: (arm, beta, [names[twin] for twin in twins]) for label, (arm, beta, twins) in known.items()
-    }
-    alone = plan_of(Sweep(SHORT, arms={"classic": ARMS["classic"]}, seeds=[1], baselines=["unrouted"])).runs
-    assert [(run.configuration, run.values) for run in alone] == [
-        ("classic", {"arm": "classic", "seed": 1}),
-        ("unrouted", {"seed": 1}),
-    ]
-
-
-def test_no_two_configurations_have_one_label_whatever_arms_are_called():
-    arms = {"a": {}, "a lr=0.001": {"adapter.kind": "lora"}, "routed": {"beta": 0.1}}
-    runs = plan_of(Sweep(ROUTED, {"lr": [1e-3, 2e-3]}, arms=arms | {"a lr=0.001": {"beta": 0.3}}, seeds=[1, 2])).runs
-    assert len({run.configuration for run in runs}) == 6
-    one_lr = plan_of(Sweep(ROUTED, {"lr": [1e-3, 2e-3]}, arms=arms | {"a lr=0.001": {"beta": 0.3}},
-                           keep=lambda e: e.beta != 0.3 or e.lr == 1e-3)).runs  # fmt: skip
-    labels = [run.configuration for run in one_lr]
-    assert labels[1:3] == ["a lr=0.002", "a lr=0.001 lr=0.001"] and len({*labels}) == 5
-
-
-def test_keep_sees_the_experiment_with_its_arm():
-    plan = plan_of(Sweep(SHORT, {"seed": [1, 2]}, arms=ARMS, keep=lambda e: e.routing.enabled and (e.seed == 1 or e.beta == 0.1)))
-    assert [tuple(run.values.values()) for run in plan.runs] == [(arm, 1) for arm in [*ARMS][:2]]
-
-
-def test_a_sample_is_drawn_among_arms_and_grid():
-    grid = {"lr": [1e-4, 3e-4, 1e-3], "seed": range(1, 4)}  # 36 points
-    plan = plan_of(Sweep(SHORT, grid, arms=ARMS, sample=3))
-    assert plan.sample == Sample(3, 36, 0)
-    # Of test_the_same_seed_draws...: points 16, 27 and 30 of 36, nine to an arm, three to an lr.
-    arms = [*ARMS]
-    assert [tuple(run.values.values()) for run in plan.runs] == [(arms[1], 1e-3, 2), (arms[3], 1e-4, 1), (arms[3], 3e-4, 1)]
-
-
-def test_a_sweep_no_larger_than_its_sample_may_be_run_whole():
-    sweep = checked(Sweep(SHORT, arms=ARMS, seeds=[1, 2], keep=lambda e: e.seed == 1, sample=4, sample_seed=3))
-    assert whole_if_small(sweep) == replace(sweep, sample=None, sample_seed=None)
-    assert whole_if_small(replace(sweep, sample=3)) == replace(sweep, sample=3)
-    assert whole_if_small(replace(sweep, sample=None, sample_seed=None)).sample is None
-
-
-def test_what_the_command_line_fixes_no_arm_that_is_run_may_set():
-    arms = {"early": {"max_steps": 2}, "whole": {}}
-    sweep = Sweep(SHORT, arms=arms, seeds=[1, 2], fixed=frozenset({"max_steps", "lr"}))
-    assert refusal(sweep) == "--max_steps 5: the arm early sets it"
-    assert refusal(replace(sweep, sample=1, sample_seed=1)) == "--max_steps 5: the arm early sets it"
-    (run,) = plan_of(replace(sweep, sample=1)).runs
-    assert (run.values["arm"], run.experiment.max_steps) == ("whole", 5)
-
-
-# A sample of the grid
-
-
-def points(plan: Plan) -> list[tuple]:
-    return [tuple(run.values.values()) for run in plan.runs if not run.baseline_of]
-
-
-def test_a_sample_is_of_distinct_points_in_the_grid_s_order():
-    whole, sampled = plan_of(Sweep(ROUTED, GRID)), plan_of(Sweep(ROUTED, GRID, sample=10))
-    assert sampled.sample == Sample(points=10, of=36, seed=0)
-    assert whole.sample is None and whole.axes == sampled.axes
-    assert len({*points(sampled)}) == 10
-    assert points(sampled) == [point for point in points(whole) if point in {*points(sampled)}]
-    assert {run.name for run in sampled.runs} < {run.name for run in whole.runs}
-
-
-def test_the_same_seed_draws_the_same_points_and_a_larger_sample_holds_them():
-    draws = [Sweep(ROUTED, GRID, sample=count, sample_seed=seed) for count, seed in ((10, 0), (10, 1), (11, 0))]
-    first, other, more = map(plan_of, draws)
-    assert plan_of(replace(draws[0], sample_seed=None)) == first
-    assert {*points(first)} < {*points(more)} and points(first) != points(other)
-    # By hand: uniforms 0.844, 0.758, 0.421 of random.Random(0); of 36, 35 and 34 left, moved as in a shuffle.
-    assert drawn(Sample(3, 36, 0)) == [int(0.844 * 36), 1 + int(0.758 * 35), 2 + int(0.421 * 34)] == [30, 27, 16]
-    assert sorted(drawn(Sample(36, 36, 5))) == [*range(36)]
-
-
-def test_all_points_are_as_likely():
-    draws = [drawn(Sample(2, 5, seed)) for seed in range(4000)]
-    counts = [sum(i in draw for draw in draws) for i in range(5)]
-    assert all(abs(count - 1600) < 4 * (4000 * 0.4 * 0.6) ** 0.5 for count in counts)  # four standard errors
-
-
-def test_a_sample_brings_its_controls_along_and_heeds_keep():
-    sweep = Sweep(ROUTED, GRID, baselines=["unrouted"], sample=6, keep=lambda experiment: experiment.seed < 3)
-    plan = plan_of(sweep)
-    assert plan.sample == Sample(6, 18, 0)
-    assert all(seed < 3 for _, _, seed in points(plan))
-    assert [name for run in plan.runs if run.kind == "unrouted" for name in run.baseline_of] == [
-        run.name for run in plan.runs[:6]
-    ]
-
-
-def test_points_of_a_huge_grid_are_not_all_made():
-    grid = {name: range(1, 300) for name in ("seed", "max_steps", "env.num_prompts", "env.num_eval_prompts")}
-    assert len(plan_of(Sweep(grid=grid, sample=3)).runs) == 3
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"sample": 36}, "--sample 36: has no effect: the grid has 36 points"),
-        ({"sample": 0}, "--sample 0: must be at least 1"),
-        ({"sample": 2.0}, "--sample 2.0: must be at least 1"),
-        ({"sample": 2, "sample_seed": -1}, "--sample_seed -1: must be 0 or more"),
-        ({"sample_seed": 0}, "--sample_seed 0: has no effect without --sample"),
-    ],
-)
-def test_what_is_wrong_with_a_sample(settings: dict, message: str):
-    assert refusal(Sweep(ROUTED, GRID, **settings)) == message
 
 
 def test_keep_leaves_combinations_out():
