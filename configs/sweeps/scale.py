@@ -1,5 +1,5 @@
 """Does the picture change with the scale? Four times the batch at four times the learning rate for a quarter of the steps (the
-linear scaling rule of arXiv:1706.02677), and larger adapters.
+linear scaling rule of arXiv:1706.02677), and larger adapters of the same alpha / rank.
 
 Twelve runs over as many samples as 300 steps of 32 have, long: half an hour on two cores (`--dry_run` estimates it).
 
@@ -20,8 +20,15 @@ sweep = Sweep(
     arms={
         "batch 32, rank 4": {"lr": 1e-3},
         "batch 128, rank 4": {"lr": 4e-3, "batch_size": 128, "max_steps": 75},
-        "batch 32, rank 16": {"lr": 1e-3, "adapter.preset": "r16"},
-        "batch 32, rank 32": {"lr": 1e-3, "adapter.preset": "r32"},
+        **{
+            f"batch 32, rank {rank}": {
+                "lr": 1e-3,
+                "adapter.retain_rank": rank,
+                "adapter.forget_rank": rank,
+                "adapter.alpha": 4.0 * rank,
+            }
+            for rank in (16, 32)
+        },
     },
     seeds=[42, 123, 7],
 )
