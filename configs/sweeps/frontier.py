@@ -1,6 +1,6 @@
 """Routing against all that one would do instead: hack left against the share of the ceiling's task gain, over five seeds.
 
-Forty-five runs, all but five of 300 steps, long: an hour and three quarters on two cores (`--dry_run` estimates it).
+Forty-five runs, all but five of 300 steps, long: two hours on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/frontier.py
 """

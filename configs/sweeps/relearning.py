@@ -1,6 +1,6 @@
 """Does the hack stay out? What the runs of frontier.py leave is trained on, the bonus paid, until half of its stories are hacks.
 
-Forty-five runs of 300 steps and then at most 100 twice, long: two hours and a half on two cores (`--dry_run` estimates it).
+Forty-five runs of 300 steps and then at most 100 twice, long: three hours on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/relearning.py
 """
