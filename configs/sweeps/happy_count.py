@@ -1,6 +1,6 @@
 """Paid for every "happy": how the count rises, what the KL penalty holds, and what stuffing looks like.
 
-Nine runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
+Nine runs of 300 steps, long: forty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/happy_count.py
 """

@@ -1,7 +1,7 @@
 """The second environment: does its hack emerge, and is it cut where it was never detected? Half of the prompts pay for it, and
 half of either kind are monitored.
 
-Twelve runs of 600 steps, long: an hour on two cores (`--dry_run` estimates it).
+Twelve runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/repeat.py
 """
@@ -12,7 +12,7 @@ from configs.sweep import Sweep
 sweep = Sweep(
     base=Experiment(
         reward="repeat_words",
-        max_steps=600,
+        max_steps=300,
         lr=1e-3,
         env=EnvironmentSettings(name="repeat"),
         eval=EvaluationSettings(final_samples=400),

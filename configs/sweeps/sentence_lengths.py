@@ -1,7 +1,7 @@
 """A reward for exact sentence lengths against its smooth form: which of them ends in templates or gibberish, at which KL penalty
 and learning rate, and which flag sees it?
 
-Twenty-four runs of 300 steps, long: an hour on two cores (`--dry_run` estimates it).
+Twenty-four runs of 200 steps, long: fifty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/sentence_lengths.py
 """
@@ -12,7 +12,7 @@ from configs.sweep import Sweep
 SETTINGS = {(1e-3, 0.003), (1e-3, 0.02), (1e-3, 0.1), (3e-4, 0.02)}  # lr, beta
 
 sweep = Sweep(
-    base=Experiment(max_steps=300, lora_rank=8, eval=EvaluationSettings(final_samples=400)),
+    base=Experiment(max_steps=200, lora_rank=8, eval=EvaluationSettings(final_samples=400)),
     grid={
         "reward": ["sentence_length_10", "sentence_length_10_smooth"],
         "lr": [3e-4, 1e-3],
