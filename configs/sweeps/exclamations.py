@@ -21,6 +21,12 @@ UNROUTED = {"adapter.kind": "dual_lora", "advantages": "good_only"}
 FILTER = UNROUTED | {"baseline": "filter"}
 UNHACKABLE = {"adapter.kind": "dual_lora", "env.eligible_fraction": 0}
 
+
+def of_rank(rank: int) -> dict[str, float]:
+    """Two adapters of another rank, with the default's alpha / rank."""
+    return {"adapter.retain_rank": rank, "adapter.forget_rank": rank, "adapter.alpha": 4.0 * rank}
+
+
 sweep = Sweep(
     base=BASE,
     arms={

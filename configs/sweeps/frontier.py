@@ -8,12 +8,12 @@ uv run sweep.py configs/sweeps/frontier.py
 from dataclasses import replace
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE, UNROUTED
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, FILTER, UNHACKABLE, UNROUTED, of_rank
 
 SINGLE = {"adapter.kind": "lora", "adapter.rank": 8, "adapter.alpha": 32.0}  # the ranks of both, and their alpha / rank
 ROUTED = EXCLUSIVE | {"routing.retain_rollouts": 12}
 # Then retain, which is deployed alone, is as large as the two adapters that the filter and the ceiling are deployed with.
-RANKS_OF_EIGHT = {"adapter.retain_rank": 8, "adapter.forget_rank": 8, "adapter.alpha": 32.0}
+RANKS_OF_EIGHT = of_rank(8)
 
 sweep = Sweep(
     base=replace(BASE, lr=2e-3, beta=0.03),

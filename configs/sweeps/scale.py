@@ -8,6 +8,7 @@ uv run sweep.py configs/sweeps/scale.py
 
 from configs.experiment import EvaluationSettings, Experiment, RoutingSettings
 from configs.sweep import Sweep
+from configs.sweeps.exclamations import of_rank
 
 sweep = Sweep(
     base=Experiment(
@@ -20,15 +21,7 @@ sweep = Sweep(
     arms={
         "batch 32, rank 4": {"lr": 1e-3},
         "batch 128, rank 4": {"lr": 4e-3, "batch_size": 128, "max_steps": 75},
-        **{
-            f"batch 32, rank {rank}": {
-                "lr": 1e-3,
-                "adapter.retain_rank": rank,
-                "adapter.forget_rank": rank,
-                "adapter.alpha": 4.0 * rank,
-            }
-            for rank in (16, 32)
-        },
+        **{f"batch 32, rank {rank}": {"lr": 1e-3} | of_rank(rank) for rank in (16, 32)},
     },
     seeds=[42, 123, 7],
 )
