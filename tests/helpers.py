@@ -24,6 +24,9 @@ Model = TypeVar("Model", bound=nn.Module)
 
 # Before a script and its arguments: as a process of its own, the nursery dataset being as small as `few_stories` makes it.
 STORIES = {"train": 60, "test": 40}
+LONG_ENOUGH = [  # stories of which each makes a prompt
+    {"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")
+]
 FEW_STORIES = [
     sys.executable,
     "-c",
@@ -50,6 +53,17 @@ def log_lines(folder: Path) -> list[str]:
     lines = (folder / "train.log").read_text().splitlines()
     assert all(LOG_TIME.match(line) for line in lines)
     return [LOG_TIME.sub("", line) for line in lines]
+
+
+def one_line_error(main: Any, capsys: Any, *words: Any) -> str:
+    """What a door's `main` says of a slip in its words: exit code 2, nothing printed, one line, here without its "error: "."""
+    assert main([*map(str, words)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.endswith("\n")
+    assert printed.err.count("\n") == 1, printed.err
+    return printed.err.removeprefix("error: ").rstrip("\n")
 
 
 def only_run(output_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import report
+from tests.helpers import one_line_error
 from tests.reports.test_run_charts import unpacked
 
 
@@ -52,7 +53,4 @@ def run_door(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    assert report.main([*map(str, words)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.count("\n") == 1
-    return printed.err.removeprefix("error: ").strip()
+    return one_line_error(report.main, capsys, *words)

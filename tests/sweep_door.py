@@ -8,6 +8,7 @@ import sweep
 from sweeps.backends.backend import ScheduleOptions
 from sweeps.plan import Plan
 from sweeps.schedule import Outcome
+from tests.helpers import one_line_error
 
 CEILING = """
 from configs.experiment import Experiment, RoutingSettings
@@ -34,10 +35,6 @@ class Scheduler:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert sweep.main(words) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1, printed.err
+    said = one_line_error(sweep.main, capsys, *words)
     assert not Path("output").exists()
-    return printed.err.removeprefix("error: ").rstrip("\n")
+    return said

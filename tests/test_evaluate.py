@@ -16,7 +16,7 @@ from records.estimates import RESAMPLES
 from runs.evaluation import evaluate_modes
 from runs.export import export_checkpoint
 from runs.restore import load_run
-from tests.helpers import pixels_of
+from tests.helpers import one_line_error, pixels_of
 
 DUAL = ["both", "retain_only", "forget_only", "base"]
 SAMPLES = 24  # more than the 20 evaluation prompts: the first four come a second time
@@ -44,10 +44,7 @@ def texts(folder: Path, mode: str) -> list[str]:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    assert evaluate.main(list(map(str, words))) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.startswith("error: ")
-    return said.removeprefix("error: ").rstrip("\n")
+    return one_line_error(evaluate.main, capsys, *words)
 
 
 def slow_interval(values: list[float]) -> list[float]:

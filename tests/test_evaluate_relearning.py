@@ -12,7 +12,7 @@ import runs.relearning
 from records.relearning import NOTHING_LEARNT
 from records.rows import read_rows
 from runs.trainer import train
-from tests.helpers import failing
+from tests.helpers import failing, one_line_error
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +25,7 @@ def run_door(*words: Any) -> None:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    assert evaluate.main(list(map(str, words))) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.startswith("error: ")
-    return said.removeprefix("error: ").rstrip("\n")
+    return one_line_error(evaluate.main, capsys, *words)
 
 
 def told(folder: Path) -> dict[str, dict[str, Any]]:

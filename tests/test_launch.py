@@ -18,7 +18,7 @@ from envs.types import FIRST_EVAL_INDEX, Completion
 from records.rows import read_rows
 from records.signals import Interrupted
 from runs.listing import listing
-from tests.helpers import FEW_STORIES, log_lines, only_run
+from tests.helpers import FEW_STORIES, LONG_ENOUGH, log_lines, only_run
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
@@ -102,14 +102,10 @@ def test_another_process_with_other_hashes_writes_the_same_bytes(tiny_words: Wor
         assert (here / file).read_bytes() == (there / file).read_bytes(), file
 
 
-STORY = "once there was a little cat who lived in a big house. {} was very happy."
-LONG = [{"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")]
-
-
 def test_a_local_dataset_trains(tiny_words: Words, tmp_path: Path, capsys):
     folder = tmp_path / "stories"
     folder.mkdir()
-    for name, rows in (("train", LONG[:4]), ("test", LONG[4:])):
+    for name, rows in (("train", LONG_ENOUGH[:4]), ("test", LONG_ENOUGH[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps({"words": row["story"]}) + "\n" for row in rows))
     assert launch.main(tiny_words("--dataset", str(folder), "--text_column", "words", "--max_steps", "2")) == 0
     made_of = json.loads((only_run(tmp_path / "output") / "run.json").read_text())

@@ -18,7 +18,7 @@ import launch
 import runs.trainer
 from grpo.run import Run
 from runs.preflight import PreflightFailure
-from tests.helpers import only_run
+from tests.helpers import LONG_ENOUGH, one_line_error, only_run
 
 Words = Callable[..., list[str]]
 ROOT = Path(launch.__file__).parent
@@ -36,14 +36,9 @@ def refused(tiny_words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     def refuse(*words: str) -> str:
-        assert launch.main(tiny_words(*words)) == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        assert printed.err.startswith("error: ")
-        assert printed.err.endswith("\n")
-        assert printed.err.count("\n") == 1, printed.err
+        said = one_line_error(launch.main, capsys, *tiny_words(*words))
         assert not (tmp_path / "output").exists()
-        return printed.err.removeprefix("error: ").rstrip("\n")
+        return said
 
     return refuse
 
@@ -153,22 +148,23 @@ def test_an_unusable_model_folder_is_one_line(refused: Callable[..., str], model
     assert message in said
 
 
-STORY = "once there was a little cat who lived in a big house. {} was very happy."
-STORIES = [{"story": STORY.format(i)} for i in range(3)]
-LONG = [{"story": f"{word} little cat and the very big dog was happy."} for word in ("the", "a", "and", "was", "one", "two")]
 DATASETS: dict[str, tuple[list[dict], list[dict], str]] = {
     "another column": ([{"text": "a"}], [{"text": "a"}], "--text_column story: {}/train.jsonl line 1 has the columns text"),
     "numbers": ([{"story": 3}], [{"story": 3}], "--text_column story: {}/train.jsonl line 1 holds int there, not text"),
     "nothing long enough": (
         [{"story": "the cat."}],
-        LONG,
+        LONG_ENOUGH,
         "--dataset {}: no new story of at least prompt_length=8 tokens for train prompts",
     ),
-    "too few prompts": (LONG[:1], LONG[1:], "--dataset {}: 1 prompts; one step needs 2"),
-    "nothing to evaluate on": (LONG, LONG, "--dataset {}: no new story of at least prompt_length=8 tokens for eval prompts"),
+    "too few prompts": (LONG_ENOUGH[:1], LONG_ENOUGH[1:], "--dataset {}: 1 prompts; one step needs 2"),
+    "nothing to evaluate on": (
+        LONG_ENOUGH,
+        LONG_ENOUGH,
+        "--dataset {}: no new story of at least prompt_length=8 tokens for eval prompts",
+    ),
     "unknown words": (
         [{"story": f"故 {word} little cat and the big dog was happy."} for word in ("the", "a", "and")],
-        LONG,
+        LONG_ENOUGH,
         "--dataset {}: 12.5% of the train prompts' tokens are unknown to the tokenizer",
     ),
 }

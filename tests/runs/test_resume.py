@@ -21,7 +21,7 @@ from records.reader import read_run
 from records.rows import read_object, read_rows
 from records.signals import Interrupted
 from runs.trainer import RunRecord, resume, train
-from tests.helpers import failing, log_lines, only_run
+from tests.helpers import failing, log_lines, one_line_error, only_run
 from tests.runs.resumed import contents, during_steps
 
 MakeExperiment = Callable[..., Experiment]
@@ -243,11 +243,7 @@ def test_from_the_command_line_mistakes_are_one_line(
     folder = crashed("routed")
 
     def refused(*words: str) -> str:
-        assert launch.main(list(words)) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("error: ")
-        assert said.count("\n") == 1
-        return said.removeprefix("error: ").rstrip("\n")
+        return one_line_error(launch.main, capsys, *words)
 
     assert (
         refused("--resume", str(folder), "--lr", "1e-4")
