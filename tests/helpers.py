@@ -57,6 +57,7 @@ def log_lines(folder: Path) -> list[str]:
 
 def one_line_error(main: Any, capsys: Any, *words: Any) -> str:
     """What a door's `main` says of a slip in its words: exit code 2, nothing printed, one line, here without its "error: "."""
+    capsys.readouterr()  # what a test printed before
     assert main([*map(str, words)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
