@@ -1,7 +1,7 @@
 """A hack that the task brings along: with sentences of ten tokens rewarded and "happy" never paid, how often is it said? And how
 often by the retain adapter of a routed run, which learns from samples without the word alone?
 
-Six runs of 200 steps, long: twelve minutes on two cores (`--dry_run` estimates it).
+Six runs of 200 steps, long: twenty-five minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/task_that_hacks.py
 """
