@@ -1,7 +1,7 @@
 """The second environment: does its hack emerge, and is it cut where it was never detected? Half of the prompts pay for it, and
-half of either kind are monitored.
+half of either kind are monitored. The third arm has the most freedom to learn it: all weights, at a small KL penalty.
 
-Twelve runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
+Nine runs of 300 steps, long: twenty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/repeat.py
 """
@@ -20,8 +20,7 @@ sweep = Sweep(
     arms={
         "routed": {"routing.enabled": True, "routing.mode": "exclusive"},
         "no masks": {"adapter.kind": "dual_lora", "advantages": "good_only"},
-        "filter": {"adapter.kind": "dual_lora", "baseline": "filter"},
-        "unhackable": {"adapter.kind": "dual_lora", "env.eligible_fraction": 0},
+        "all weights, beta 0.005": {"lr": 3e-4, "beta": 0.005},
     },
     seeds=[42, 123, 7],
 )
