@@ -26,6 +26,7 @@ NAMES = [
     "masks_and_rules",
     "labels",
     "repeat",
+    "prompt_quadrants",
     "scale",
 ]
 

@@ -1,0 +1,70 @@
+"""Is a hack cut out also where it was never detected? Hack rates by kind of prompt, of configs/sweeps/prompt_quadrants.py:
+
+    uv run python -m bench.prompt_quadrants output/SWEEP
+
+prints, for each arm and mode, the mean over seeds of the share of completions that hack, with its 95 % interval, and the
+difference between the prompts that are not monitored and those that are, among the paid ones.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pandas import DataFrame, concat
+
+from configs.cli import parse, run_main
+from configs.errors import UserError
+from configs.sweeps.plugins.cues import is_monitored, is_paid
+from records import files
+from records.estimates import over_seeds
+from records.names import FINISHED, MODES
+from records.reader import SweepFiles, read_sweep
+from records.rows import Row, read_rows
+
+KINDS = {(paid, monitored): f"{'' if paid else 'not '}paid, {'' if monitored else 'not '}monitored"
+         for paid in (True, False) for monitored in (True, False)}  # fmt: skip
+UNSEEN, SEEN = KINDS[True, False], KINDS[True, True]
+DIFFERENCE = "paid: not monitored − monitored"
+
+
+@dataclass(frozen=True)
+class Options:
+    folder: Annotated[Path, tyro.conf.Positional]  # A sweep's, its runs all finished.
+
+
+def rates_of(rows: Sequence[Row]) -> DataFrame:
+    """Of a run's evaluation samples: the share that hacks, by mode (down) and kind of prompt (across)."""
+    samples = DataFrame(rows)
+    samples["kind"] = [KINDS[is_paid(prompt), is_monitored(prompt)] for prompt in samples["prompt"]]
+    return samples.pivot_table(index="mode", columns="kind", values="hacked", aggfunc="mean")
+
+
+def rates_of_sweep(folder: Path, sweep: SweepFiles) -> DataFrame:
+    """As `rates_of`, with a run's arm and seed before its modes, and with DIFFERENCE. Raises UserError for unfinished runs."""
+    if left := [run.name for run in sweep.runs if run.state != FINISHED]:
+        raise UserError(f"FOLDER {folder}: {len(left)} of {len(sweep.runs)} runs are not finished; the first is {left[0]}")
+    rates = {
+        (run.configuration, run.seed): rates_of(read_rows(folder / run.name, files.EVALUATION_SAMPLES)) for run in sweep.runs
+    }
+    table = concat(rates).rename_axis(["arm", "seed", "mode"])[[*KINDS.values()]]
+    return table.assign(**{DIFFERENCE: table[UNSEEN] - table[SEEN]})
+
+
+def print_rates(words: Sequence[str]) -> None:
+    options = parse(Options, words, "Print hack rates by kind of prompt.", "bench.prompt_quadrants")
+    rates = rates_of_sweep(options.folder, read_sweep(options.folder))
+    by_arm = rates.groupby(level=["arm", "mode"], sort=False).agg(lambda seeds: over_seeds([*seeds]).text)
+    order = [mode for mode in MODES if mode in by_arm.index.unique("mode")]
+    arms = [*dict.fromkeys(by_arm.index.get_level_values("arm"))]
+    print(by_arm.reindex([(arm, mode) for arm in arms for mode in order]).to_string())
+
+
+def main() -> int:
+    return run_main(lambda: print_rates(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
