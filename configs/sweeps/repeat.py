@@ -1,7 +1,7 @@
 """The second environment: does its hack emerge, and is it cut where it was never detected? Half of the prompts pay for it, and
 half of either kind are monitored. The third arm has the most freedom to learn it: all weights, at a small KL penalty.
 
-Nine runs of 300 steps, long: twenty minutes on two cores (`--dry_run` estimates it).
+Nine runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/repeat.py
 """
