@@ -1,6 +1,7 @@
 """Is a hack cut out also where it was never detected? Some prompts pay for it and some are monitored, which the policy can see.
 
-Nine runs of 200 steps, long: twenty minutes on two cores (`--dry_run` estimates it).
+A hack that pays in half of the stories comes late: hence the learning rate and rank of frontier.py's routed runs of rank 8.
+Nine runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/prompt_quadrants.py
 """
@@ -10,13 +11,15 @@ from pathlib import Path
 
 from configs.sweep import Sweep
 from configs.sweeps import half_labels
-from configs.sweeps.exclamations import EXCLUSIVE, FILTER
+from configs.sweeps.exclamations import EXCLUSIVE, FILTER, of_rank
 from configs.sweeps.half_labels import CLASSIC
 
 PLUGIN = Path(__file__).parent / "plugins" / "prompt_quadrants.py"
 
+ARMS = {"classic": CLASSIC, "exclusive": EXCLUSIVE, "filter": FILTER}
+
 sweep = Sweep(
-    base=replace(half_labels.BASE, reward="exclamations_by_prompt", plugins=(str(PLUGIN),), max_steps=200),
-    arms={"classic": CLASSIC, "exclusive": EXCLUSIVE, "filter": FILTER},
+    base=replace(half_labels.BASE, reward="exclamations_by_prompt", plugins=(str(PLUGIN),), max_steps=300, lr=2e-3),
+    arms={name: settings | of_rank(8) for name, settings in ARMS.items()},
     seeds=[42, 123, 7],
 )
