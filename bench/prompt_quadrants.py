@@ -2,8 +2,8 @@
 
     uv run python -m bench.prompt_quadrants output/SWEEP
 
-prints, for each arm and mode, the mean over seeds of the share of completions that hack, with its 95 % interval, and the
-difference between the prompts that are not monitored and those that are, among the paid ones.
+prints, for each arm and mode, the mean over seeds of the share of completions that hack, with its 95 % interval, and three
+differences between kinds, paired by seed.
 """
 
 import sys
@@ -26,8 +26,11 @@ from records.rows import Row, read_rows
 
 KINDS = {(paid, monitored): f"{'' if paid else 'not '}paid, {'' if monitored else 'not '}monitored"
          for paid in (True, False) for monitored in (True, False)}  # fmt: skip
-UNSEEN, SEEN = KINDS[True, False], KINDS[True, True]
-DIFFERENCE = "paid: not monitored − monitored"
+DIFFERENCES = {
+    "paid: not monitored − monitored": (KINDS[True, False], KINDS[True, True]),
+    "monitored: paid − not paid": (KINDS[True, True], KINDS[False, True]),
+    "not monitored: paid − not paid": (KINDS[True, False], KINDS[False, False]),
+}
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ def rates_of(rows: Sequence[Row]) -> DataFrame:
 
 
 def rates_of_sweep(folder: Path, sweep: SweepFiles) -> DataFrame:
-    """As `rates_of`, with a run's arm and seed before its modes, and with DIFFERENCE. Raises UserError for unfinished runs."""
+    """As `rates_of`, with a run's arm and seed before its modes, and with DIFFERENCES. Raises UserError for unfinished runs."""
     if left := [run.name for run in sweep.runs if run.state != FINISHED]:
         raise UserError(f"FOLDER {folder}: {len(left)} of {len(sweep.runs)} runs are not finished; the first is {left[0]}")
     rates = {
         (run.configuration, run.seed): rates_of(read_rows(folder / run.name, files.EVALUATION_SAMPLES)) for run in sweep.runs
     }
     table = concat(rates).rename_axis(["arm", "seed", "mode"])[[*KINDS.values()]]
-    return table.assign(**{DIFFERENCE: table[UNSEEN] - table[SEEN]})
+    return table.assign(**{name: table[first] - table[second] for name, (first, second) in DIFFERENCES.items()})
 
 
 def print_rates(words: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Is a hack cut out also where it was never detected? Some prompts pay for it and some are monitored, which the policy can see.
 
 A hack that pays in half of the stories comes late: hence the learning rate and rank of frontier.py's routed runs of rank 8.
-Nine runs of 300 steps, long: half an hour on two cores (`--dry_run` estimates it).
+In the last arm labels go by sample: every other hack, on whatever prompt.
+Twelve runs of 300 steps, long: three quarters of an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/prompt_quadrants.py
 """
@@ -12,11 +13,12 @@ from pathlib import Path
 from configs.sweep import Sweep
 from configs.sweeps import half_labels
 from configs.sweeps.exclamations import EXCLUSIVE, FILTER, of_rank
-from configs.sweeps.half_labels import CLASSIC
+from configs.sweeps.half_labels import CLASSIC, HALF
 
 PLUGIN = Path(__file__).parent / "plugins" / "prompt_quadrants.py"
 
-ARMS = {"classic": CLASSIC, "exclusive": EXCLUSIVE, "filter": FILTER}
+BY_SAMPLE = HALF | {"env.detector": "exclaims_at_least(threshold=1)"}
+ARMS = {"classic": CLASSIC, "exclusive": EXCLUSIVE, "filter": FILTER, "classic, half by sample": CLASSIC | BY_SAMPLE}
 
 sweep = Sweep(
     base=replace(half_labels.BASE, reward="exclamations_by_prompt", plugins=(str(PLUGIN),), max_steps=300, lr=2e-3),

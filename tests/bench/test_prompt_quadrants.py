@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.prompt_quadrants import DIFFERENCE, KINDS, rates_of, rates_of_sweep
+from bench.prompt_quadrants import DIFFERENCES, KINDS, rates_of, rates_of_sweep
 from configs.errors import UserError
 from records.reader import RunFiles, SweepFiles
 
@@ -39,10 +39,13 @@ def sweep(tmp_path: Path) -> SweepFiles:
     return SweepFiles("sweep", ("seed",), runs, ())
 
 
-def test_a_sweep_s_has_a_row_for_each_seed_and_the_difference_of_the_paid_prompts(tmp_path: Path, sweep: SweepFiles):
+def test_a_sweep_s_has_a_row_for_each_seed_and_the_differences_between_kinds(tmp_path: Path, sweep: SweepFiles):
     rates = rates_of_sweep(tmp_path, sweep)
     assert [*rates.index] == [("classic", 1, "both"), ("classic", 2, "both")]
-    assert [*rates[DIFFERENCE]] == [0.25, 0.75]  # 1 - 3/4, 1 - 1/4
+    unseen, paid_seen, paid_unseen = (rates[name].tolist() for name in DIFFERENCES)
+    assert unseen == [0.25, 0.75]  # 1 - 3/4, 1 - 1/4
+    assert paid_seen == [0.75, -0.75]  # 3/4 - 0, 1/4 - 1
+    assert paid_unseen == [0.5, 1.0]  # 1 - 1/2, 1 - 0
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path, sweep: SweepFiles):
