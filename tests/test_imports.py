@@ -27,8 +27,10 @@ MAY_IMPORT = {
     "runs": {"configs", "records", *LEAVES, "grpo"},
     "sweeps": {"configs", "records"},
     "reports": {"configs", "records", "sweeps"},
+    "plugins": {"configs", "envs"},
 }
 PACKAGES = {*MAY_IMPORT}
+PLUGINS = "configs.sweeps.plugins"  # of shipped sweeps: written as a user's are, and no part of configs
 SHOWS_A_PAGE = "runs.record"  # may import what writes pages, which a notebook asks a run's record for
 # Where the names that options accept are the keys of dictionaries, and what a resolved setting is made of. No torch in them.
 TABLES = {"grpo.advantages", "grpo.loss_terms", "grpo.schedules", "routing.modes", "routing.spec"}
@@ -51,6 +53,10 @@ WITHOUT_TORCH = [
 def module_name(path: Path, root: Path) -> str:
     parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_of(module: str) -> str:
+    return "plugins" if module.startswith(PLUGINS) else module.partition(".")[0]
 
 
 def source_files(root: Path) -> Iterator[Path]:
@@ -76,7 +82,7 @@ def imports_of(path: Path, root: Path) -> set[str]:
 
 def is_forbidden(own: str, name: str) -> bool:
     """Whether a module of the package or door `own` may not import `name`."""
-    top = name.partition(".")[0]
+    top = package_of(name)
     if top == own:
         return False
     if own == "configs" and top in MAY_IMPORT["configs"]:
@@ -92,7 +98,7 @@ def violations(root: Path) -> list[str]:
         f"{path.relative_to(root)}: {name}"
         for path in source_files(root)
         for name in sorted(imports_of(path, root))
-        if is_forbidden(module_name(path, root).partition(".")[0], name)
+        if is_forbidden(package_of(module_name(path, root)), name)
         and not (module_name(path, root) == SHOWS_A_PAGE and name.partition(".")[0] == "reports")
     ]
 
@@ -171,6 +177,9 @@ def test_a_run_of_an_embedded_corpus_imports_nothing_that_it_does_not_need(tiny_
         ("configs/a.py", "from grpo.loss import policy_loss", ["grpo.loss", "grpo.loss.policy_loss"]),
         ("configs/a.py", "from grpo.loss_terms import LOSS_TYPES\nfrom routing.modes import ROUTING_MODES", []),
         ("configs/a.py", "if True:\n    import torch", ["torch"]),
+        ("configs/sweeps/a.py", "import configs.sweeps.plugins.b", ["configs.sweeps.plugins.b"]),
+        ("configs/sweeps/plugins/a.py", "import envs.rewards, configs.sweeps.plugins.b, configs.cli", []),
+        ("configs/sweeps/plugins/a.py", "import grpo.loss", ["grpo.loss"]),
         ("grpo/a.py", "import sweeps", ["sweeps"]),
         ("grpo/a.py", "from launch import main", ["launch", "launch.main"]),
         ("bench/a.py", "import report", ["report"]),
