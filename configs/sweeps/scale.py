@@ -1,7 +1,7 @@
 """Does the picture change with the scale? Four times the batch at four times the learning rate for a quarter of the steps (the
 linear scaling rule of arXiv:1706.02677), and larger adapters of the same alpha / rank.
 
-Twelve runs over as many samples as 300 steps of 32 have, long: half an hour on two cores (`--dry_run` estimates it).
+Twelve runs over as many samples as 300 steps of 32 have, long: forty minutes on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/scale.py
 """
