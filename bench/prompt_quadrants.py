@@ -17,7 +17,10 @@ from pandas import DataFrame, concat
 
 from configs.cli import parse, run_main
 from configs.errors import UserError
-from configs.sweeps.plugins.cues import is_monitored, is_paid
+from envs.binding import bind_detector
+from envs.plugins import tables_of
+from envs.registry import Tables
+from envs.types import Completion, Prompt
 from records import files
 from records.estimates import over_seeds
 from records.names import FINISHED, MODES
@@ -38,19 +41,28 @@ class Options:
     folder: Annotated[Path, tyro.conf.Positional]  # A sweep's, its runs all finished.
 
 
-def rates_of(rows: Sequence[Row]) -> DataFrame:
-    """Of a run's evaluation samples: the share that hacks, by mode (down) and kind of prompt (across)."""
+def rates_of(rows: Sequence[Row], tables: Tables) -> DataFrame:
+    """Of a run's evaluation samples: the share that hacks, by mode (down) and kind of prompt (across).
+
+    `tables` are those of the run's plugin, which tells the kinds apart.
+    """
+    completions = [Completion(row["completion"], (), (), Prompt(0, row["prompt"], ()), finished=True) for row in rows]
+    paid, monitored = (bind_detector(name, "stories", tables)(completions) for name in ("paid", "monitored"))
     samples = DataFrame(rows)
-    samples["kind"] = [KINDS[is_paid(prompt), is_monitored(prompt)] for prompt in samples["prompt"]]
+    samples["kind"] = [KINDS[kind] for kind in zip(paid, monitored, strict=True)]
     return samples.pivot_table(index="mode", columns="kind", values="hacked", aggfunc="mean")
 
 
 def rates_of_sweep(folder: Path, sweep: SweepFiles) -> DataFrame:
-    """As `rates_of`, with a run's arm and seed before its modes, and with DIFFERENCES. Raises UserError for unfinished runs."""
+    """As `rates_of`, with a run's arm and seed before its modes, and with DIFFERENCES. Raises UserError for unfinished runs,
+    and where the plugin has changed since."""
     if left := [run.name for run in sweep.runs if run.state != FINISHED]:
         raise UserError(f"FOLDER {folder}: {len(left)} of {len(sweep.runs)} runs are not finished; the first is {left[0]}")
     rates = {
-        (run.configuration, run.seed): rates_of(read_rows(folder / run.name, files.EVALUATION_SAMPLES)) for run in sweep.runs
+        (run.configuration, run.seed): rates_of(
+            read_rows(folder / run.name, files.EVALUATION_SAMPLES), tables_of(run.config["plugins"])
+        )
+        for run in sweep.runs
     }
     table = concat(rates).rename_axis(["arm", "seed", "mode"])[[*KINDS.values()]]
     return table.assign(**{name: table[first] - table[second] for name, (first, second) in DIFFERENCES.items()})

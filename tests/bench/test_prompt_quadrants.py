@@ -7,6 +7,8 @@ import pytest
 
 from bench.prompt_quadrants import DIFFERENCES, KINDS, rates_of, rates_of_sweep
 from configs.errors import UserError
+from configs.sweeps.prompt_quadrants import PLUGIN
+from envs.plugins import tables_of
 from records.reader import RunFiles, SweepFiles
 
 BOTH, PAID, MONITORED, NEITHER = (KINDS[kind] for kind in ((True, True), (True, False), (False, True), (False, False)))
@@ -24,14 +26,17 @@ def rows(**hacked: str) -> list[dict]:
 
 
 def test_a_rate_is_that_of_its_mode_s_samples_on_prompts_of_its_kind():
-    rates = rates_of(rows(both="1110 1 0 10", retain_only="1000 0 1 00"))
+    rates = rates_of(rows(both="1110 1 0 10", retain_only="1000 0 1 00"), tables_of((str(PLUGIN),)))
     assert rates.loc["both"].to_dict() == {BOTH: 0.75, PAID: 1.0, MONITORED: 0.0, NEITHER: 0.5}
     assert rates.loc["retain_only"].to_dict() == {BOTH: 0.25, PAID: 0.0, MONITORED: 1.0, NEITHER: 0.0}
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> SweepFiles:
-    runs = tuple(RunFiles(f"run{seed}", "routed", "classic", {"seed": seed}, state="finished") for seed in (1, 2))
+    configs = [{"seed": seed, "plugins": [str(PLUGIN)]} for seed in (1, 2)]
+    runs = tuple(
+        RunFiles(f"run{i}", "routed", "classic", {}, state="finished", config=config) for i, config in enumerate(configs)
+    )
     for run, flags in zip(runs, ("1110 1 0 10", "1000 1 1 00"), strict=True):
         (tmp_path / run.name).mkdir()
         lines = [json.dumps(row) for row in rows(both=flags)]
