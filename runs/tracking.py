@@ -55,7 +55,9 @@ class Tracker:
             figures = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
             self._define({*figures})
             numbers |= {f"{section_of(name)}/{row['mode']}": float(value) for name, value in figures.items()}
-        numbers |= {f"eval/{name}": modes_chart(self.evaluations, name, title) for name, title in CHARTS.items()}
+        for name in CHARTS:
+            if any(row[name] is not None for row in self.evaluations):  # a reward without a detector has no hacks
+                numbers[f"eval/{name}"] = modes_chart(self.evaluations, name)
         if self.samples:
             numbers["samples"] = samples_table(self.samples)
             self.samples = []
@@ -123,14 +125,14 @@ def section_of(figure: str) -> str:
     return f"eval_{figure.replace('/', '_')}"
 
 
-def modes_chart(evaluations: Sequence[Row], name: str, title: str) -> Any:
-    """One figure of every mode over training, in one chart. What could not be computed has no point."""
+def modes_chart(evaluations: Sequence[Row], name: str) -> Any:
+    """One figure of every mode over training, in one chart. What could not be computed has no point; one point there must be."""
     import wandb
 
     by_mode = grouped((row for row in evaluations if row[name] is not None), lambda row: row["mode"])
     lines = {mode: by_mode[mode] for mode in MODES if mode in by_mode}
     xs, ys = ([[row[key] for row in rows] for rows in lines.values()] for key in ("step", name))
-    return wandb.plot.line_series(xs, ys, keys=[*lines], title=title, xname="training step")
+    return wandb.plot.line_series(xs, ys, keys=[*lines], title=CHARTS[name], xname="training step")
 
 
 def samples_table(samples: Sequence[Row]) -> Any:

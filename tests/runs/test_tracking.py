@@ -149,6 +149,15 @@ def test_a_chart_has_all_modes_over_training(tracked: Path):
     assert chart["columns"] == ["step", "lineKey", "lineVal"]
 
 
+def test_a_reward_without_a_detector_has_no_chart_of_hacks(trained_once: Callable[..., RunRecord], tmp_path: Path):
+    """Nothing is "hacked" there, so that such a chart would have no point, which wandb refuses."""
+    folder = trained_once(tmp_path, reward="sentence_length_10", max_steps=1, **{"wandb.mode": "offline"}).folder
+    history = history_of(records_of(folder))
+    assert numbers_of(history) == expected_numbers(folder)
+    assert {name.split(".")[0] for row in history for name in row if name.startswith("eval/")} == {"eval/step", "eval/reward_table"}
+    assert last_table(folder, "eval/reward_table")["data"]
+
+
 def last_table(folder: Path, name: str) -> dict[str, Any]:
     files = folder.glob(f"wandb/offline-run-*/files/media/table/{name}_*.table.json")
     newest = max(files, key=lambda file: int(file.name.removeprefix(f"{Path(name).name}_").split("_")[0]))
