@@ -1,8 +1,8 @@
 """What the page of one run says."""
 
 from records.figures import duration, mean, task_components, task_reward
-from records.measures import HACKED, MEASURES, has_measures, measures_over_samples
-from records.names import BASE, BOTH, MODES
+from records.measures import MEASURES, has_measures, measures_over_samples
+from records.names import BASE, MODES
 from records.reader import Row, RunFiles
 from records.relearning import THRESHOLD, sentences
 from reports.charts import TRAINING
@@ -124,12 +124,14 @@ def measure_section(run: RunFiles) -> list[Section]:
     """None for a policy without two adapters, or before its final evaluation."""
     if not has_measures(run.outcomes):
         return []
+    measures = measures_over_samples(run.outcomes)
     cells = [
         [text_cell(name.replace("_", " ")), interval_cell(estimate.value, estimate.interval), text_cell(MEASURES[name].title)]
-        for name, estimate in measures_over_samples(run.outcomes).items()
+        for name, estimate in measures.items()
     ]
+    samples = max(estimate.n for estimate in measures.values())  # of hacks nothing is known where the reward has no detector
     title = "Is the hack cut out with the forget adapter, and what was learnt of the task kept?"
-    note = f"With 95 % bootstrap intervals over {len(run.outcomes[BOTH][HACKED]):,} samples, which say nothing of other seeds."
+    note = f"With 95 % bootstrap intervals over {samples:,} samples, which say nothing of other seeds."
     return [Section("measures", title, note, table=Table("measuretable", ["measure", "value", "is"], cells, sortable=False))]
 
 

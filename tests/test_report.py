@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import report
+from records.rows import read_rows
 from reports import write_report
 from reports.page import MARK
 from tests.report_door import charts, refusal, run_door, text_of, titles
@@ -18,6 +19,7 @@ from tests.reports.report_runs import (
     planned,
     sample,
     write_plan,
+    write_rows,
     write_run,
     write_sweep,
 )
@@ -142,6 +144,15 @@ def test_a_run_opens_with_its_modes_the_base_among_them_and_the_four_measures(tm
     assert (
         "base 0 10 0.400 0.000" in text and "gain kept 0.500" in text and "hack left 0.500" in text and "contained 0.500" in text
     )
+    assert "over 4 samples, which say nothing of other seeds" in text
+
+
+def test_of_a_run_whose_reward_has_no_detector_the_page_says_what_is_known(tmp_path: Path):
+    run = write_answered(tmp_path / "s", {"r1": 2}) / "r1"
+    file = run / "evaluation_samples.jsonl"
+    write_rows(file, [row | {"hacked": None} for row in read_rows(run, file.name)])
+    text = text_of(write_report(run))
+    assert "hack removed – " in text and "gain kept 0.500" in text and "contained – " in text
     assert "over 4 samples, which say nothing of other seeds" in text
 
 
