@@ -6,16 +6,16 @@ Twenty-four runs of 200 steps, long: fifty minutes on two cores (`--dry_run` est
 uv run sweep.py configs/sweeps/sentence_lengths.py
 """
 
-from configs.experiment import EvaluationSettings, Experiment
+from configs.experiment import AdapterSettings, EvaluationSettings, Experiment
 from configs.sweep import Sweep
 
-SETTINGS = {(1e-3, 0.003), (1e-3, 0.02), (1e-3, 0.1), (3e-4, 0.02)}  # lr, beta
+SETTINGS = {(3e-3, 0.003), (3e-3, 0.02), (3e-3, 0.1), (1e-3, 0.02)}  # lr, beta
 
 sweep = Sweep(
-    base=Experiment(max_steps=200, lora_rank=8, eval=EvaluationSettings(final_samples=400)),
+    base=Experiment(max_steps=200, lora_rank=8, adapter=AdapterSettings(alpha=32.0), eval=EvaluationSettings(final_samples=400)),
     grid={
         "reward": ["sentence_length_10", "sentence_length_10_smooth"],
-        "lr": [3e-4, 1e-3],
+        "lr": [1e-3, 3e-3],
         "beta": [0.003, 0.02, 0.1],
     },
     seeds=[42, 123, 7],
