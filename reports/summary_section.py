@@ -55,7 +55,7 @@ def base_rows(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Entry]]:
     means = grouped(known, lambda entry: tuple(number_cell(entry["modes"][BASE][figure]["mean"], 9).text for figure in FIGURES))
     for same in means.values():
         first, *others = [entry["configuration"] for entry in same]
-        whose = f" of {shortened(first, 30)}" + (f" and {len(others)} more" if others else "")
+        whose = f" of {shortened(first, LONGEST_NAME)}" + (f" and {len(others)} more" if others else "")
         full = f"{BASE_NAME} of {', '.join([first, *others])}"
         name, more = (BASE_NAME + whose, full) if len(means) > 1 else (BASE_NAME, "")
         yield name, more, same[0]["modes"][BASE]

@@ -75,6 +75,13 @@ def test_each_base_of_a_sweep_over_models_says_whose_it_is():
     assert [*rows] == ["a", "b", "c", "base, before training of a and 1 more", "base, before training of c"]
 
 
+def test_bases_whose_configurations_differ_in_the_middle_of_their_names_are_told_apart():
+    names = [f"lora reward=sentence_length_10{form} lr=0.003 beta=0.02" for form in ("", "_smooth")]
+    rows = rows_of(swept(**{names[0]: [{"policy": figures(0.8, 0.5), "base": figures(0.1, 0.1)}],
+                            names[1]: [{"policy": figures(0.8, 0.5), "base": figures(0.4, 0.1)}]}))  # fmt: skip
+    assert [*rows] == [*names, *(f"base, before training of {name}" for name in names)]
+
+
 def test_rows_know_their_configuration_by_its_place_in_the_plan_and_the_base_s_none(tmp_path: Path):
     """A control that was planned first stands below its routed configuration all the same."""
     table = summary_section(read_sweep(write_answered(tmp_path / "s", {"u1": 4, "r1": 2}), [], iter)).table
