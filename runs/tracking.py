@@ -56,8 +56,8 @@ class Tracker:
             self._define({*figures})
             numbers |= {f"{section_of(name)}/{row['mode']}": float(value) for name, value in figures.items()}
         for name in CHARTS:
-            if any(row[name] is not None for row in self.evaluations):  # a reward without a detector has no hacks
-                numbers[f"eval/{name}"] = modes_chart(self.evaluations, name)
+            if known := [row for row in self.evaluations if row[name] is not None]:  # a reward without a detector has no hacks
+                numbers[f"eval/{name}"] = modes_chart(known, name)
         if self.samples:
             numbers["samples"] = samples_table(self.samples)
             self.samples = []
@@ -126,10 +126,10 @@ def section_of(figure: str) -> str:
 
 
 def modes_chart(evaluations: Sequence[Row], name: str) -> Any:
-    """One figure of every mode over training, in one chart. What could not be computed has no point; one point there must be."""
+    """One figure of every mode over training, in one chart. Of `evaluations`, at least one, it is known."""
     import wandb
 
-    by_mode = grouped((row for row in evaluations if row[name] is not None), lambda row: row["mode"])
+    by_mode = grouped(evaluations, lambda row: row["mode"])
     lines = {mode: by_mode[mode] for mode in MODES if mode in by_mode}
     xs, ys = ([[row[key] for row in rows] for rows in lines.values()] for key in ("step", name))
     return wandb.plot.line_series(xs, ys, keys=[*lines], title=CHARTS[name], xname="training step")
