@@ -1,28 +1,30 @@
-"""Masks, advantage rules and retain rollouts, every one with every other, where all hacks are labelled.
+"""Masks, advantage rules and retain rollouts, every one with every other, where all hacks are labelled; and the ceiling.
 
-Forty-five runs of 150 steps, long: an hour on two cores (`--dry_run` estimates it).
+Forty-eight runs of 200 steps, long: an hour and a half on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/masks_and_rules.py
 """
 
+from dataclasses import replace
 from itertools import product
 
 from configs.sweep import Sweep
-from configs.sweeps.exclamations import EXCLUSIVE, UNROUTED
-from configs.sweeps.half_labels import BASE, CLASSIC
+from configs.sweeps.exclamations import BASE, EXCLUSIVE, UNHACKABLE, UNROUTED
+from configs.sweeps.half_labels import CLASSIC
 
 RULES = ("group", "good_only", "balanced")
 MASKS = {"classic": CLASSIC, "exclusive": EXCLUSIVE}
 ROLLOUTS = {"": {}, ", half retain rollouts": {"routing.retain_rollouts": 8}}
 
 sweep = Sweep(
-    base=BASE,
+    base=replace(BASE, max_steps=200, lr=2e-3, beta=0.03),
     arms={
         **{
             f"{masks}, {rule}{rollouts}": MASKS[masks] | {"advantages": rule} | ROLLOUTS[rollouts]
             for masks, rule, rollouts in product(MASKS, RULES, ROLLOUTS)
         },
         **{f"no masks, {rule}": UNROUTED | {"advantages": rule} for rule in RULES},
+        "unhackable": UNHACKABLE,
     },
     seeds=[42, 123, 7],
 )
