@@ -19,11 +19,11 @@ ROLLOUTS = {"": {}, ", half retain rollouts": {"routing.retain_rollouts": 8}}
 sweep = Sweep(
     base=replace(BASE, max_steps=200, lr=2e-3, beta=0.03),
     arms={
+        **{f"no masks, {rule}": UNROUTED | {"advantages": rule} for rule in RULES},
         **{
             f"{masks}, {rule}{rollouts}": MASKS[masks] | {"advantages": rule} | ROLLOUTS[rollouts]
-            for masks, rule, rollouts in product(MASKS, RULES, ROLLOUTS)
+            for rollouts, masks, rule in product(ROLLOUTS, MASKS, RULES)
         },
-        **{f"no masks, {rule}": UNROUTED | {"advantages": rule} for rule in RULES},
         "unhackable": UNHACKABLE,
     },
     seeds=[42, 123, 7],
