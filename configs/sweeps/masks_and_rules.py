@@ -12,19 +12,19 @@ from configs.sweep import Sweep
 from configs.sweeps.exclamations import BASE, EXCLUSIVE, UNHACKABLE, UNROUTED
 from configs.sweeps.half_labels import CLASSIC
 
-RULES = ("group", "good_only", "balanced")
+RULES = ("good_only", "balanced", "group")
 MASKS = {"classic": CLASSIC, "exclusive": EXCLUSIVE}
 ROLLOUTS = {"": {}, ", half retain rollouts": {"routing.retain_rollouts": 8}}
 
 sweep = Sweep(
     base=replace(BASE, max_steps=200, lr=2e-3, beta=0.03),
     arms={
+        "unhackable": UNHACKABLE,
         **{f"no masks, {rule}": UNROUTED | {"advantages": rule} for rule in RULES},
         **{
             f"{masks}, {rule}{rollouts}": MASKS[masks] | {"advantages": rule} | ROLLOUTS[rollouts]
-            for rollouts, masks, rule in product(ROLLOUTS, MASKS, RULES)
+            for rollouts, rule, masks in product(ROLLOUTS, RULES, MASKS)
         },
-        "unhackable": UNHACKABLE,
     },
     seeds=[42, 123, 7],
 )
