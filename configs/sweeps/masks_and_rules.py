@@ -1,6 +1,6 @@
 """Masks, advantage rules and retain rollouts, every one with every other, where all hacks are labelled; and the ceiling.
 
-Forty-eight runs of 200 steps, long: an hour and a half on two cores (`--dry_run` estimates it).
+Forty-eight runs of 200 steps, long: three hours on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/masks_and_rules.py
 """
