@@ -1,6 +1,6 @@
 """The findings, one sweep after the other: those whose figures stand in docs/results.md, and those that it says are still open.
 
-Long: some sixteen hours on two cores (`--dry_run` estimates it).
+Long: some seventeen hours on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/all.py
 """
