@@ -134,24 +134,26 @@ class Affine(NamedTuple):
     def of(self, x: Float[Tensor, "*at inputs"]) -> Float[Tensor, "*at outputs"]:
         if self.down is None or not torch.is_grad_enabled():
             return F.linear(x, self.weight, self.bias)
-        product = MergedProduct.apply(x, self.weight, self.down, self.up)
-        return product if self.bias is None else product + self.bias  # type: ignore[return-value]
+        return MergedProduct.apply(x, self.weight, self.bias, self.down, self.up)  # type: ignore[return-value]
 
 
 class MergedProduct(Function):
-    """x @ weight.T, where weight = base + up @ down. The gradients of the factors without that of a whole matrix."""
+    """x @ weight.T + bias, where weight = base + up @ down. The gradients of the factors without that of a whole matrix.
+
+    The bias stays inside the product: added afterwards it is rounded otherwise than without gradients, on some processors.
+    """
 
     @staticmethod
-    def forward(ctx, x, weight, down, up):
+    def forward(ctx, x, weight, bias, down, up):
         ctx.save_for_backward(x, weight, down, up)
-        return F.linear(x, weight)
+        return F.linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx, *grads):
         (grad,), (x, weight, down, up) = grads, ctx.saved_tensors
         grad_x = grad @ weight if ctx.needs_input_grad[0] else None
         x, grad = x.flatten(0, -2), grad.flatten(0, -2)  # [tokens, ...]
-        return grad_x, None, (grad @ up).T @ x, grad.T @ (x @ down.T)
+        return grad_x, None, None, (grad @ up).T @ x, grad.T @ (x @ down.T)
 
 
 def affine(projection: nn.Module) -> Affine:
