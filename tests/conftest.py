@@ -1,5 +1,7 @@
 """Whole runs in a fraction of a second: a tiny model in a folder, few stories, and settings that use them."""
 
+import tests.shapes  # noqa: F401, I001 -- before everything whose annotations it checks
+
 import os
 import shutil
 from collections.abc import Callable, Iterator
