@@ -1,6 +1,6 @@
 """The easy reward on one adapter: which rank and learning rate learn it, and at what KL? All have the same alpha / rank.
 
-Twenty-seven runs of 200 steps, long: three quarters of an hour on two cores (`--dry_run` estimates it).
+Twenty-seven runs of 200 steps, long: an hour on two cores (`--dry_run` estimates it).
 
 uv run sweep.py configs/sweeps/adapter_ranks.py
 """
